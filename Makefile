@@ -1,0 +1,48 @@
+# Everything a fresh machine with Python 3.11+, make and pip needs. Two commands matter: make run, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help run test check lint format lock sample-data clean
+help:  ## Tell what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(VENV)/run.stamp: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+run: $(VENV)/run.stamp  ## Run the nightly flow over sample_data: SQLite, no server
+	$(BIN)/afstem reference load sample_data/reference --config sample_data/afstem.toml
+	PREFECT_HOME=$(CURDIR)/sample_data/var/prefect PREFECT_SERVER_ANALYTICS_ENABLED=false \
+	PREFECT_LOGGING_SERVER_LEVEL=CRITICAL $(BIN)/python flows/reconcile.py --config sample_data/afstem.toml --as-of 2026-11-23
+
+test: $(VENV)/dev.stamp  ## Run all tests
+	$(BIN)/python -m pytest
+
+check: lint  ## Everything that is checked before a commit lands
+	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --require-hashes || echo "pip-audit could not answer: it needs the vulnerability database on the internet"
+
+lint: $(VENV)/dev.stamp  ## Style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp  ## Put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/dev.stamp  ## Resolve requirements.lock and requirements-dev.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev --output-file requirements-dev.lock
+
+clean:  ## Remove what runs on sample_data left behind
+	rm -rf sample_data/var reports/*

@@ -1,0 +1,147 @@
+"""The nightly flow: the steps of `afstem.pipeline` under Prefect's schedule, retries and eyes.
+
+No domain word is decided here. Only ids, paths and counts pass through Prefect, which keeps whatever it is given: no
+record, no CPR number, no contact value in parameters, names, logs, results or artifacts.
+
+    python flows/reconcile.py --config sample_data/afstem.toml
+"""
+
+import argparse
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
+from prefect.settings import (
+    PREFECT_SERVER_ANALYTICS_ENABLED,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    PREFECT_SERVER_LOGGING_LEVEL,
+    temporary_settings,
+)
+from prefect.states import Completed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.tasks import Task, exponential_backoff
+
+from afstem import clock, pipeline
+from afstem.errors import SourceUnavailable, told_without_content
+
+WITHOUT_A_SERVER = {
+    # A busy machine takes longer to start Prefect's temporary API than the 20 s it is given.
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180,
+    PREFECT_SERVER_ANALYTICS_ENABLED: False,
+    # Else the temporary API prints tracebacks of its own shutdown.
+    PREFECT_SERVER_LOGGING_LEVEL: "CRITICAL",
+}
+"""Prefect's settings for a run from a shell; where PREFECT_API_URL names a server, they do nothing."""
+
+TASK_RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
+"""Four actors at once: pulling waits for the network, judging uses a core."""
+
+
+def _is_transient(_: "Task[..., Any]", __: TaskRun, state: State) -> bool:
+    """Try again only where the network may come back, never for a fault of our own."""
+    trouble = state.result(raise_on_failure=False)
+    return isinstance(trouble, SourceUnavailable) and trouble.transient
+
+
+@task(
+    name="take in",
+    task_run_name="take in {actor}",
+    retries=3,
+    retry_delay_seconds=exponential_backoff(2),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=_is_transient,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def take_in(run_folder: str, actor: str) -> None:
+    """Pull and judge one actor's extracts; the verdicts are staged in the run's folder."""
+    pipeline.take_in(pipeline.open_run(Path(run_folder)), actor)
+
+
+@task(name="reconcile", cache_policy=NO_CACHE, persist_result=False)
+def reconcile(run_folder: str) -> None:
+    """Decide which record wins for every citizen and contact type."""
+    pipeline.reconcile(pipeline.open_run(Path(run_folder)))
+
+
+@task(name="prepare report", cache_policy=NO_CACHE, persist_result=False)
+def prepare_report(run_folder: str) -> None:
+    """Build the report beside its final place, before anything is changed."""
+    pipeline.prepare_report(pipeline.open_run(Path(run_folder)))
+
+
+@task(name="apply", cache_policy=NO_CACHE, persist_result=False)
+def apply(run_folder: str) -> None:
+    """Change the store in one transaction."""
+    pipeline.apply(pipeline.open_run(Path(run_folder)))
+
+
+@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+def publish(run_folder: str) -> None:
+    """Give the report its name."""
+    pipeline.publish(pipeline.open_run(Path(run_folder)))
+
+
+def _name_by_date() -> str:
+    now = clock.now()
+    return f"reconcile as of {flow_run.parameters.get('as_of') or now.date()}, {now:%H:%M:%S}Z"
+
+
+@flow(
+    name="reconcile",
+    flow_run_name=_name_by_date,
+    task_runner=TASK_RUNNER,
+    persist_result=False,
+)
+def reconcile_contacts(
+    config: str = "afstem.toml",
+    as_of: date | None = None,
+    actors: list[str] | None = None,
+    dry_run: bool = False,
+) -> State[Any]:
+    """Pull every actor's extracts, judge each record, apply what is valid, report what is not.
+
+    Args:
+        config: The configuration file (afstem.toml) as the worker sees it.
+        as_of: The day on which permissions and subscriptions are judged. Left empty: today in Denmark.
+        actors: Take in these actors only, by id. Left empty: all of them.
+        dry_run: Judge and report everything, but leave the store as it is.
+    """
+    log = get_run_logger()
+    request = pipeline.Request(Path(config), as_of, tuple(actors) if actors else None, dry_run)
+    with told_without_content(), pipeline.begin(request) as run:
+        folder = str(run.folder.path)
+        taken_in = {actor: take_in.submit(folder, actor) for actor in run.actors}
+        for actor, future in taken_in.items():
+            trouble = future.result(raise_on_failure=False)
+            if isinstance(trouble, BaseException):
+                pipeline.set_aside(run, actor, trouble)
+        reconcile(folder)
+        prepare_report(folder)
+        apply(folder)
+        publish(folder)
+        summary = pipeline.summarise_run(run.manifest(), run.settings.reports)
+    log.info("%s: %s records, report in %s", summary["run_id"], summary["records"], summary["report"])
+    name = "Completed" if summary["status"] == "completed" else "CompletedWithRefusals"
+    return Completed(name=name, message=f"{summary['records']} records: {summary['report']}", data=summary)
+
+
+def main() -> None:
+    """Run the flow once, from a shell."""
+    parser = argparse.ArgumentParser(description="Run the nightly flow once, with Prefect's own temporary API.")
+    parser.add_argument("--config", default="afstem.toml", help="the configuration file (default: %(default)s)")
+    parser.add_argument("--as-of", type=date.fromisoformat, help="the day to judge by (default: today)")
+    parser.add_argument("--dry-run", action="store_true", help="leave the store as it is")
+    asked = parser.parse_args()
+    with temporary_settings(WITHOUT_A_SERVER):
+        summary = reconcile_contacts(asked.config, asked.as_of, None, asked.dry_run)
+    print(json.dumps(summary, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

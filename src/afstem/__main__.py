@@ -1,0 +1,5 @@
+"""``python -m afstem``."""
+
+from afstem.cli import main
+
+main()

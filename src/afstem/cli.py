@@ -1,0 +1,306 @@
+"""The commands of SPEC 7, thin: they ask, call the steps, and print.
+
+Imports stand inside the commands, so that ``afstem --help`` and ``afstem explain`` answer at once.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from afstem.errors import AfstemError, UsageError
+
+DONE, DONE_WITH_REFUSALS = 0, 3
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("afstem.toml"),
+    show_default=True,
+    help="The configuration file; paths in it start at its own folder.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+
+
+def main() -> NoReturn:
+    """The console script. Exit codes: 0 done, 1 failed and changed nothing, 2 wrong usage, 3 done with refusals."""
+    as_json = "--json" in sys.argv
+    try:
+        sys.exit(commands(standalone_mode=False) or DONE)
+    except click.exceptions.Abort:
+        _stop("interrupted; nothing was changed", AfstemError.exit_code, as_json)
+    except click.ClickException as error:
+        _stop(f"{error.format_message()} (see 'afstem --help')", UsageError.exit_code, as_json)
+    except AfstemError as error:
+        _stop(str(error), error.exit_code, as_json)
+    except Exception as error:  # noqa: BLE001 - the last resort of a command
+        # The message of an unforeseen exception may hold personal data: tell where it happened, not what it says.
+        click.echo("".join(traceback.format_tb(error.__traceback__)), err=True)
+        _stop(f"internal error ({type(error).__name__}); nothing was changed", AfstemError.exit_code, as_json)
+
+
+def _stop(message: str, exit_code: int, as_json: bool) -> NoReturn:
+    click.echo(f"afstem: {message}", err=True)
+    if as_json:
+        click.echo(json.dumps({"status": "failed", "error": message}))
+    sys.exit(exit_code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="afstem")
+@click.option("-v", "--verbose", is_flag=True, help="Tell more on standard error.")
+def commands(verbose: bool) -> None:
+    """Reconcile citizens' contact information from about 200 actors with one store.
+
+    Try it on invented data:
+
+    \b
+      afstem sample demo
+      cd demo
+      afstem reference load reference
+      afstem run
+    """
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
+    )
+
+
+@commands.command()
+@config_option
+@click.option(
+    "--as-of", metavar="DATE", help="The day on which permissions and subscriptions are judged. [default: today]"
+)
+@click.option("--actor", "actors", metavar="ID", multiple=True, help="Take in this actor only; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Judge and report everything, but leave the store as it is.")
+@click.option("--release", metavar="EXTRACT_ID", multiple=True, help="Let this held extract through; may be repeated.")
+@json_option
+def run(
+    config: Path, as_of: str | None, actors: tuple[str, ...], dry_run: bool, release: tuple[str, ...], as_json: bool
+) -> int:
+    """Run once: pull every actor's extracts, judge, apply, report.
+
+    Exit code 0: done. 3: done, but an extract was refused or an actor was unavailable. 1: the run failed and changed
+    nothing. 2: wrong usage or configuration.
+    """
+    from afstem.pipeline import Request
+    from afstem.pipeline import run as run_once
+    from afstem.progress import progress
+
+    if release:
+        raise UsageError(f"{release[0]} is not a held extract")
+    request = Request(config=config, as_of=_date(as_of), actors=actors or None, dry_run=dry_run)
+    with progress("records") as advance:
+        summary = run_once(request, lambda actor, records: advance(records))
+    _print(summary, as_json, _tell_run)
+    return DONE if summary["status"] == "completed" else DONE_WITH_REFUSALS
+
+
+@commands.group()
+def reference() -> None:
+    """What the rules are judged against: citizens, relations, subscriptions, first contacts."""
+
+
+@reference.command("load")
+@click.argument("folder", type=click.Path(path_type=Path))
+@config_option
+@json_option
+def load_reference(folder: Path, config: Path, as_json: bool) -> int:
+    """Replace reference data by the files of FOLDER, all of them or none.
+
+    \b
+    citizens.csv|parquet       personnummer;status
+    relations.csv|parquet      personnummer;actor;kind;valid_from;valid_to
+    subscriptions.csv|parquet  personnummer;channel;type;valid_from;valid_to
+    contacts.csv|parquet       personnummer;kontaktdatatype;kontaktdata;registreret;actor
+
+    A file that is not there leaves its table as it is; a broken file is refused, and nothing is loaded.
+    """
+    from afstem.pipeline import load_reference as load
+
+    _print({"loaded": load(config, folder)}, as_json, _tell_loaded)
+    return DONE
+
+
+@commands.command()
+@config_option
+@json_option
+def runs(config: Path, as_json: bool) -> int:
+    """List the runs, newest first."""
+    from afstem.report.publication import published_manifests
+    from afstem.settings import load_settings
+
+    manifests = published_manifests(load_settings(config).reports)
+    keys = ("run_id", "status", "as_of", "dry_run", "records", "outcomes")
+    _print({"runs": [{key: manifest[key] for key in keys} for manifest in manifests]}, as_json, _tell_runs)
+    return DONE
+
+
+@commands.command()
+@click.argument("run_id", metavar="RUN")
+@config_option
+@json_option
+def show(run_id: str, config: Path, as_json: bool) -> int:
+    """Tell what came of one RUN (its id, or "latest")."""
+    from afstem.pipeline import summarise_run
+    from afstem.report.publication import published_manifests
+    from afstem.settings import load_settings
+
+    reports = load_settings(config).reports
+    manifests = published_manifests(reports)
+    chosen = [manifest for manifest in manifests if run_id in ("latest", manifest["run_id"])]
+    if not chosen:
+        raise UsageError(f"no such run: {run_id}; 'afstem runs' lists them")
+    _print(summarise_run(chosen[0], reports), as_json, _tell_run)
+    return DONE
+
+
+@commands.command()
+@click.argument("code")
+@json_option
+def explain(code: str, as_json: bool) -> int:
+    """Explain an error CODE: what it means, whose move it is, how to mend it."""
+    from afstem.explain import explain_code
+
+    _print(explain_code(code), as_json, _tell_code)
+    return DONE
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--encoding",
+    type=click.Choice(["utf-8", "windows-1252", "iso-8859-1"]),
+    default="utf-8",
+    show_default=True,
+    help="How a CSV file is encoded.",
+)
+@click.option("--codelist", type=click.Path(path_type=Path), help="A kontaktdatatype.toml; left out: the shipped one.")
+@json_option
+def check(file: Path, encoding: str, codelist: Path | None, as_json: bool) -> int:
+    """Check an extract before sending it: everything that can be told without the store.
+
+    Whether a citizen is known, dead, yours or has a subscription is judged in the run alone.
+    Exit code 3: the file would be refused whole (1012, 1013, 1014).
+    """
+    from afstem.check import check_file
+    from afstem.progress import progress
+
+    with progress("records") as advance:
+        result = check_file(file, encoding, codelist, advance)
+    _print(result, as_json, _tell_check)
+    return DONE_WITH_REFUSALS if result["refused"] else DONE
+
+
+@commands.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--citizens", type=click.IntRange(1), default=1500, show_default=True, help="How many citizens.")
+@click.option("--actors", type=click.IntRange(1), default=12, show_default=True, help="How many actors.")
+@click.option(
+    "--dirty", type=click.FloatRange(0, 1), default=0.08, show_default=True, help="Share of records with dirt."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed writes the same bytes.")
+@json_option
+def sample(folder: Path, citizens: int, actors: int, dirty: float, seed: int, as_json: bool) -> int:
+    """Write a whole invented workspace into FOLDER: configuration, actors, reference data, extracts.
+
+    Its CPR numbers cannot have been issued: no birthday on 1 January, and modulus 11 fails.
+    """
+    from afstem.sample import write_workspace
+
+    written = write_workspace(folder, citizens=citizens, actors=actors, dirty=dirty, seed=seed)
+    _print({"folder": str(folder)} | written.to_json(), as_json, _tell_sample)
+    return DONE
+
+
+# --- telling ----------------------------------------------------------------------------------------------------------
+
+
+def _print(content: dict[str, Any], as_json: bool, tell: Callable[[dict[str, Any]], None]) -> None:
+    if as_json:
+        click.echo(json.dumps(content, ensure_ascii=False))
+    else:
+        tell(content)
+
+
+def _tell_run(summary: dict[str, Any]) -> None:
+    outcomes = summary["outcomes"]
+    click.echo(
+        f"{summary['run_id']}: {summary['status']}{' (dry run: the store is unchanged)' if summary['dry_run'] else ''}"
+    )
+    click.echo(
+        f"  {summary['records']:,} records = " + " + ".join(f"{count:,} {name}" for name, count in outcomes.items())
+    )
+    for code, count in summary["findings"].items():
+        click.echo(f"  {count:>9,}  {code}  {_plain(code)}")
+    for extract in summary["extracts"]:
+        if extract["state"] != "applied":
+            click.echo(f"  {extract['actor']}: {extract['file']}: {extract['state']}")
+    for actor in summary["unavailable"]:
+        click.echo(f"  {actor}: unavailable")
+    if not summary["records"] and summary["extracts"]:
+        click.echo("  nothing new: every extract was applied before, or refused")
+    click.echo(f"  report: {summary['report']}/index.html")
+
+
+def _tell_loaded(content: dict[str, Any]) -> None:
+    for name, count in content["loaded"].items():
+        click.echo(f"{name}: {count:,} loaded")
+
+
+def _tell_runs(content: dict[str, Any]) -> None:
+    for line in content["runs"]:
+        dry = "  dry run" if line["dry_run"] else ""
+        click.echo(f"{line['run_id']}  as of {line['as_of']}  {line['records']:>12,} records  {line['status']}{dry}")
+    if not content["runs"]:
+        click.echo("no runs yet; 'afstem run' makes the first")
+
+
+def _tell_code(content: dict[str, Any]) -> None:
+    click.echo(f"{content['code']}  {content['plain_en']} / {content['plain_da']}")
+    click.echo(f"  officially:  {content['official_en']}")
+    if content["official_da"]:
+        click.echo(f"               {content['official_da']}")
+    click.echo(f"  whose move:  {content['whose_move']}")
+    click.echo(f"  how to mend: {content['fix_en']}")
+    click.echo(f"               {content['fix_da']}")
+
+
+def _tell_check(content: dict[str, Any]) -> None:
+    if content["refused"]:
+        click.echo(
+            f"{content['file']}: would be refused: {content['refused']['code']} ({content['refused']['reason']})"
+        )
+        return
+    click.echo(f"{content['file']}: {content['records']:,} records, {content['rejected']:,} would be rejected")
+    for code, count in content["findings"].items():
+        click.echo(f"  {count:>9,}  {code}  {_plain(code)}")
+    for first in content["first"]:
+        click.echo(f"  record {first['record_no']}: {first['code']} {first['reason']}")
+    if content["rejected"] > len(content["first"]):
+        click.echo("  ...")
+
+
+def _tell_sample(content: dict[str, Any]) -> None:
+    click.echo(f"{content['folder']}: " + ", ".join(f"{v:,} {k}" for k, v in content.items() if isinstance(v, int)))
+    click.echo(f"next: cd {content['folder']} && afstem reference load reference && afstem run")
+
+
+def _plain(code: str) -> str:
+    from afstem.explain import explain_code
+
+    return str(explain_code(code)["plain_en"])
+
+
+def _date(text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--as-of: {text!r} is no date; write it as 2026-11-23") from None

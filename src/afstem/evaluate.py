@@ -1,0 +1,164 @@
+"""Evaluate: the rules x a batch of records -> findings.
+
+The loop runs over a dozen rules, never over records.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from afstem import codelist, cpr_number, registration_time
+from afstem.clock import microseconds
+from afstem.lookup import Knowledge, look_up, nothing_known
+from afstem.rules import RULES, VALUE_FORMATS, Bools, Columns, Ints
+from afstem.schema import LINE_FAULTS, LONGEST_REFERENCE, MALFORMED_REASONS, NAMED_COLUMNS
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What records are judged by besides themselves.
+
+    ``latest_time`` is the last acceptable ``registreret`` in microseconds UTC. Without ``knowledge`` (an actor that
+    checks its own file) nothing that needs the store is judged.
+    """
+
+    codelist: Mapping[str, str]
+    zone: ZoneInfo
+    latest_time: int
+    knowledge: Knowledge | None
+
+
+def latest_time(started_at: datetime) -> int:
+    """The last acceptable ``registreret`` of a run that starts at this moment (SPEC 4.2), in microseconds UTC."""
+    return microseconds(started_at + CLOCK_TOLERANCE)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Every finding of a batch, by record and within a record in the order of the rules.
+
+    ``at`` is the record's place in the batch; ``primary`` has one entry a record: its first code, 0 without any.
+    """
+
+    at: Ints
+    code: npt.NDArray[np.int32]
+    reason: npt.NDArray[np.object_]
+    primary: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A batch with its verdicts, one entry a record.
+
+    ``registered_at`` is `NO_TIME` where none was given. ``normalised`` is the value as the store keeps it, null for a
+    removal and for what is not acceptable. ``reference`` is trimmed.
+    """
+
+    columns: Columns
+    registered_at: Ints
+    normalised: pa.StringArray
+    reference: pa.StringArray
+    findings: Findings
+
+
+def evaluate(records: pa.Table, terms: Terms) -> Judged:
+    """Judge one batch of `schema.record_schema` records by every rule."""
+    text = {name: _trimmed(records[name]) for name in NAMED_COLUMNS}
+    registered_at, unreadable = registration_time.read_times(text["registreret"], terms.zone)
+    number = cpr_number.read_numbers(text["personnummer"])
+    contact_type = codelist.contact_types(text["kontaktdatatype"], terms.codelist)
+    normalised = _normalised(text["kontaktdata"], contact_type)
+    known = look_up(number, terms.knowledge) if terms.knowledge else nothing_known(len(number))
+    columns = Columns(
+        malformed=_malformed(records["fault"], text, unreadable, registered_at > terms.latest_time),
+        personnummer=text["personnummer"],
+        number=number,
+        contact_type=contact_type,
+        value=text["kontaktdata"],
+        removes=_is_blank(text["kontaktdata"]),
+        acceptable=_bools(pc.is_valid(normalised)),
+        known=known.known,
+        dead=known.dead,
+        may_write=known.may_write,
+        email_subscribed=known.email_subscribed,
+    )
+    findings = _find(columns, with_store=terms.knowledge is not None)
+    return Judged(columns, registered_at, normalised, text["reference"], findings)
+
+
+def _malformed(
+    fault: pa.ChunkedArray, text: Mapping[str, pa.StringArray], unreadable: Bools, in_future: Bools
+) -> npt.NDArray[np.int8]:
+    """The place in `MALFORMED_REASONS` of the first reason why each record cannot be read."""
+    raised = {slug: _bools(pc.fill_null(pc.equal(fault, slug), False)) for slug in LINE_FAULTS} | {
+        "personnummer-missing": _is_blank(text["personnummer"]),
+        "kontaktdatatype-missing": _is_blank(text["kontaktdatatype"]),
+        "registreret-unreadable": unreadable,
+        "registreret-in-future": in_future,
+        "reference-too-long": _bools(pc.greater(pc.utf8_length(text["reference"]), LONGEST_REFERENCE)),
+    }
+    reasons = MALFORMED_REASONS[1:]
+    places = np.arange(1, len(MALFORMED_REASONS), dtype=np.int8)
+    return np.select([raised[slug] for slug in reasons], list(places), np.int8(0))
+
+
+def _normalised(values: pa.StringArray, contact_type: npt.NDArray[np.int8]) -> pa.StringArray:
+    """Each value in the form its contact type is stored in; null where it has none."""
+    given = ~_is_blank(values)
+    parts = [pa.nulls(1, pa.string())]
+    place = np.zeros(len(values), np.int64)
+    filled = 1
+    for member, value_format in VALUE_FORMATS.items():
+        chosen = np.flatnonzero(given & (contact_type == member))
+        parts.append(value_format.normalise(values.take(pa.array(chosen))))
+        place[chosen] = filled + np.arange(len(chosen))
+        filled += len(chosen)
+    return pa.concat_arrays(parts).take(pa.array(place))
+
+
+def _find(columns: Columns, *, with_store: bool) -> Findings:
+    """Apply the rules in their order; a rule is silent where one that silences it holds."""
+    records = len(columns.number)
+    holds: dict[int, Bools] = {}
+    reasons: dict[int, npt.NDArray[np.object_]] = {}
+    for rule in RULES:
+        if rule.predicate is None or (rule.needs_citizen and not with_store):
+            continue
+        broken = rule.predicate(columns)
+        for code in rule.silenced_by:
+            if code in holds:
+                broken = broken & ~holds[code]
+        holds[rule.code] = broken
+        broken_at = np.flatnonzero(broken)
+        reasons[rule.code] = np.full(len(broken_at), rule.slug, np.object_)
+        if rule.explain:
+            reasons[rule.code][:] = rule.explain(columns, broken_at)
+    at = np.concatenate([np.flatnonzero(broken) for broken in holds.values()])
+    by_record = np.argsort(at, kind="stable")
+    at = at[by_record]
+    codes = np.repeat(np.array(list(holds), np.int32), [len(slugs) for slugs in reasons.values()])[by_record]
+    primary = np.zeros(records, np.int32)
+    first = np.diff(at, prepend=-1) != 0
+    primary[at[first]] = codes[first]
+    return Findings(at, codes, np.concatenate(list(reasons.values()))[by_record], primary)
+
+
+def _trimmed(texts: pa.ChunkedArray) -> pa.StringArray:
+    return pc.fill_null(pc.utf8_trim_whitespace(texts.combine_chunks()), "")
+
+
+def _is_blank(texts: pa.StringArray) -> Bools:
+    return _bools(pc.equal(texts, ""))
+
+
+def _bools(column: pa.BooleanArray | pa.ChunkedArray) -> Bools:
+    flags: Bools = np.asarray(column, dtype=np.bool_)
+    return flags

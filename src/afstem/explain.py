@@ -1,0 +1,26 @@
+"""Explain: one error code in words."""
+
+from typing import Any
+
+from afstem.errors import UsageError
+from afstem.rules import RULE_OF_CODE
+
+
+def explain_code(code: str) -> dict[str, Any]:
+    """The texts of an error code in Danish and English; raises `UsageError` for a code that does not exist."""
+    rule = RULE_OF_CODE.get(int(code)) if code.isdecimal() else None
+    if rule is None:
+        raise UsageError(f"no such error code: {code}; the codes are {', '.join(map(str, RULE_OF_CODE))}")
+    return {
+        "code": rule.code,
+        "slug": rule.slug,
+        "official_da": rule.official.da,
+        "official_en": rule.official.en,
+        "official_description": rule.official_description,
+        "plain_da": rule.plain.da,
+        "plain_en": rule.plain.en,
+        "fix_da": rule.fix.da,
+        "fix_en": rule.fix.en,
+        "whose_move": str(rule.whose_move),
+        "silenced_by": list(rule.silenced_by),
+    }

@@ -1,0 +1,307 @@
+"""Intake: one actor's delivery, from its source to staged verdicts (pull, decode, validate, authorise).
+
+Nothing here depends on another actor, so intakes run side by side, on any machine that sees the landing zone and the
+store, and an intake that is repeated writes the same files again.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from afstem import cpr_number, masking
+from afstem.clock import microseconds
+from afstem.decode import open_extract
+from afstem.errors import RunError, Unreadable
+from afstem.evaluate import Judged, Terms, evaluate
+from afstem.private_files import private_folder
+from afstem.pull import LandedExtract
+from afstem.reconcile import CANDIDATE_SCHEMA
+from afstem.rules import RULE_OF_CODE
+from afstem.schema import NO_TIME, ContactType, record_schema
+from afstem.settings import Actor
+from afstem.staging import PrivateParquet
+
+FINDING_SCHEMA = pa.schema(
+    [
+        ("record_no", pa.int64()),
+        ("reference", pa.string()),
+        ("cpr_masked", pa.string()),
+        ("cpr_token", pa.string()),
+        ("contact_type", pa.string()),
+        ("value", pa.string()),
+        ("code", pa.int32()),
+        ("is_primary", pa.bool_()),
+        ("reason", pa.string()),
+        ("suggestion", pa.string()),
+    ]
+)
+"""A finding as the rejections show it: masked, without CPR number."""
+
+STAGED_CANDIDATE_SCHEMA = pa.schema([field for field in CANDIDATE_SCHEMA if field.name != "extract_no"])
+
+CONTACT_TYPE_SLUGS = pa.array([member.slug for member in ContactType])
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many records of one contact type (null: not in the codelist, or unreadable) were accepted and rejected."""
+
+    contact_type: str | None
+    accepted: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class ExtractSummary:
+    """What came of one extract; counts and names only, no record.
+
+    ``state`` is ``read``, ``refused`` (with ``code`` and ``reason``) or ``already-applied``. ``created_at`` is ISO 8601
+    in UTC. ``header`` are the submitted column names, ``columns`` the record-table column of each.
+    """
+
+    actor: str
+    file: str
+    extract_id: str
+    sha256: str
+    bytes: int
+    created_at: str
+    state: str
+    code: int | None = None
+    reason: str | None = None
+    records: int = 0
+    tallies: tuple[Tally, ...] = ()
+    findings: dict[str, int] = field(default_factory=dict)
+    header: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        lists = {
+            "tallies": tuple(Tally(**tally) for tally in content["tallies"]),
+            "header": tuple(content["header"]),
+            "columns": tuple(content["columns"]),
+        }
+        return cls(**content | lists)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What came of one actor: ``delivered``, ``nothing`` or ``unavailable`` (with a reason slug)."""
+
+    delivery: str
+    reason: str | None
+    extracts: tuple[ExtractSummary, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        extracts = tuple(ExtractSummary.from_json(extract) for extract in content["extracts"])
+        return cls(content["delivery"], content["reason"], extracts)
+
+
+def were_read(extracts: Iterable[ExtractSummary]) -> list[ExtractSummary]:
+    """Those whose records were judged; not the refused, and not those applied before."""
+    return [extract for extract in extracts if extract.state == "read"]
+
+
+def summarise(landed: LandedExtract, state: str, **more: Any) -> ExtractSummary:
+    return ExtractSummary(
+        actor=landed.actor,
+        file=landed.file,
+        extract_id=landed.extract_id,
+        sha256=landed.sha256,
+        bytes=landed.bytes,
+        created_at=landed.created_at.isoformat(),
+        state=state,
+        **more,
+    )
+
+
+def refuse(landed: LandedExtract, code: int, reason: str | None = None) -> ExtractSummary:
+    """The summary of an extract whose records are not read (SPEC 4.1)."""
+    return summarise(landed, "refused", code=code, reason=reason or RULE_OF_CODE[code].slug, findings={str(code): 1})
+
+
+def refuse_login(actor: str, started_at: datetime) -> ExtractSummary:
+    """The finding 1012 of an actor whose source does not let us in: there is no file that it could be about."""
+    return ExtractSummary(
+        actor=actor,
+        file="",
+        extract_id=f"{actor}-login",
+        sha256="",
+        bytes=0,
+        created_at=started_at.isoformat(),
+        state="refused",
+        code=1012,
+        reason=RULE_OF_CODE[1012].slug,
+        findings={"1012": 1},
+    )
+
+
+def validate_extract(
+    landed: LandedExtract,
+    actor: Actor,
+    terms: Terms,
+    token_key: bytes,
+    folder: Path,
+    on_records: Callable[[int], None] = lambda records: None,
+) -> ExtractSummary:
+    """Judge every record of a landed extract and stage the verdicts in ``folder``.
+
+    ``on_records`` hears how many more records are done. An extract that turns out unreadable, even half-way, is refused
+    whole and leaves nothing staged.
+    """
+    if folder.exists():
+        shutil.rmtree(folder)
+    private_folder(folder)
+    try:
+        return _stage(landed, actor, terms, token_key, folder, on_records)
+    except Unreadable as unreadable:
+        shutil.rmtree(folder)
+        return refuse(landed, 1014, unreadable.reason)
+
+
+def _stage(
+    landed: LandedExtract,
+    actor: Actor,
+    terms: Terms,
+    token_key: bytes,
+    folder: Path,
+    on_records: Callable[[int], None],
+) -> ExtractSummary:
+    reader = open_extract(landed.path, landed.path.name, actor.encoding)
+    created_at = microseconds(landed.created_at)
+    extras = sum(column.startswith("extra.") for column in reader.header.columns)
+    accepted, rejected, findings = Counter[int](), Counter[int](), Counter[int]()
+    records = 0
+    with (
+        PrivateParquet(folder / "accepted.parquet", STAGED_CANDIDATE_SCHEMA) as accepted_file,
+        PrivateParquet(folder / "rejected.parquet", rejected_schema(extras)) as rejected_file,
+        PrivateParquet(folder / "findings.parquet", FINDING_SCHEMA) as findings_file,
+    ):
+        for batch in reader.batches():
+            judged = evaluate(batch, terms)
+            is_rejected = judged.findings.primary != 0
+            accepted_file.write(_candidates(batch, judged, created_at))
+            rejected_file.write(_rejected(batch, judged))
+            findings_file.write(_findings(batch, judged, token_key))
+            accepted += count(judged.columns.contact_type[~is_rejected])
+            rejected += count(judged.columns.contact_type[is_rejected])
+            findings += count(judged.findings.code)
+            records += len(batch)
+            on_records(len(batch))
+    if reader.physical_records is not None and reader.physical_records != records:
+        raise RunError(
+            f"{landed.extract_id}: {records} records were read, but the file holds {reader.physical_records}"
+        )
+    return summarise(
+        landed,
+        "read",
+        records=records,
+        tallies=tuple(
+            Tally(slug_of(contact_type), accepted[contact_type], rejected[contact_type])
+            for contact_type in sorted(accepted | rejected)
+        ),
+        findings={str(code): findings[code] for code in sorted(findings)},
+        header=reader.header.names,
+        columns=reader.header.columns,
+    )
+
+
+def count(column: np.ndarray[Any, Any]) -> Counter[int]:
+    """How often each value stands in a column of integers."""
+    values, counts = np.unique(column, return_counts=True)
+    return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+
+
+def slug_of(contact_type: int) -> str | None:
+    return ContactType(contact_type).slug if contact_type >= 0 else None
+
+
+def rejected_schema(extra_columns: int) -> pa.Schema:
+    """A rejected record as submitted, with its codes (primary first), their reasons, and its contact type."""
+    schema = record_schema(extra_columns)
+    for name, kind in (
+        ("contact_type", pa.string()),
+        ("codes", pa.list_(pa.int32())),
+        ("reasons", pa.list_(pa.string())),
+    ):
+        schema = schema.append(pa.field(name, kind))
+    return schema
+
+
+def _candidates(batch: pa.Table, judged: Judged, created_at: int) -> pa.Table:
+    """The accepted records of a batch, sorted by citizen so that a range of citizens is read from few row groups."""
+    chosen = np.flatnonzero(judged.findings.primary == 0)
+    chosen = chosen[np.argsort(judged.columns.number[chosen], kind="stable")]
+    registered_at = judged.registered_at[chosen]
+    return pa.table(
+        {
+            "number": judged.columns.number[chosen],
+            "contact_type": judged.columns.contact_type[chosen],
+            "value": judged.normalised.take(pa.array(chosen)),
+            "registered_at": np.where(registered_at == NO_TIME, created_at, registered_at),
+            "record_no": batch["record_no"].to_numpy()[chosen],
+        }
+    )
+
+
+def _rejected(batch: pa.Table, judged: Judged) -> pa.Table:
+    chosen = np.flatnonzero(judged.findings.primary != 0)
+    per_record = np.bincount(judged.findings.at, minlength=len(batch))[chosen]
+    offsets = pa.array(np.concatenate([[0], np.cumsum(per_record)]), pa.int32())
+    rows = batch.take(pa.array(chosen))
+    rows = rows.append_column("contact_type", _contact_type_slugs(judged.columns.contact_type[chosen]))
+    rows = rows.append_column("codes", pa.ListArray.from_arrays(offsets, pa.array(judged.findings.code)))
+    return rows.append_column(
+        "reasons", pa.ListArray.from_arrays(offsets, pa.array(judged.findings.reason, pa.string()))
+    )
+
+
+def _findings(batch: pa.Table, judged: Judged, token_key: bytes) -> pa.Table:
+    """One row a finding, with nothing in it that tells who the citizen is."""
+    at = judged.findings.at
+    personnummer = judged.columns.personnummer.take(pa.array(at))
+    number = judged.columns.number[at]
+    about_value = np.isin(judged.findings.code, [code for code, rule in RULE_OF_CODE.items() if rule.about_value])
+    value = judged.columns.value.take(pa.array(np.where(about_value, at, -1), mask=~about_value))
+    reference = judged.reference.take(pa.array(at))
+    return pa.table(
+        {
+            "record_no": batch["record_no"].take(pa.array(at)),
+            "reference": masking.mask_values(pc.if_else(pc.equal(reference, ""), None, reference)),
+            "cpr_masked": masking.mask_cpr(personnummer, number),
+            "cpr_token": _tokens(personnummer, number, token_key),
+            "contact_type": _contact_type_slugs(judged.columns.contact_type[at]),
+            "value": masking.mask_values(value),
+            "code": judged.findings.code,
+            "is_primary": judged.findings.primary[at] == judged.findings.code,
+            "reason": pa.array(judged.findings.reason, pa.string()),
+            "suggestion": pa.nulls(len(at), pa.string()),
+        }
+    )
+
+
+def _tokens(personnummer: pa.StringArray, number: np.ndarray[Any, np.dtype[np.int64]], key: bytes) -> pa.Array:
+    """The same token for the same citizen however the number was written; null where nothing was written."""
+    written = pc.if_else(pa.array(number >= 0), cpr_number.to_texts(np.maximum(number, 0)), personnummer)
+    distinct = pc.if_else(pc.equal(written, ""), None, written).dictionary_encode()
+    tokens = pa.array(masking.tokens(distinct.dictionary.to_pylist(), key), pa.string())
+    return tokens.take(distinct.indices)
+
+
+def _contact_type_slugs(contact_type: np.ndarray[Any, np.dtype[np.int8]]) -> pa.Array:
+    return CONTACT_TYPE_SLUGS.take(pa.array(contact_type, mask=contact_type < 0))

@@ -1,0 +1,276 @@
+"""Phone numbers: which values a contact type accepts, and the form in which they are stored (SPEC 4.5).
+
+The truth is `library_verdict`: parse for Denmark, is the number valid, what type is it, and a value with a
+letter, a control character or an extension is refused whatever the library says. `normalise_mobile` and
+`normalise_landline` must agree with it on every value. They decide plainly written values as columns, on their
+digits alone, and give the rest to the library, once for each distinct value.
+
+Plainly written: digits, with an optional plus sign before them, and between them blanks, no-break spaces, dots,
+dashes, slashes and parentheses. The library takes all of these for punctuation that carries no meaning, so the
+verdict depends on the digits and on the plus sign alone.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import phonenumbers
+import pyarrow as pa
+import pyarrow.compute as pc
+from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, ValidationResult
+
+from afstem.phone_number.numbering_plan import (
+    DANISH_CODE,
+    DANISH_LENGTH,
+    LONGEST_VALUE,
+    Verdict,
+    danish_types,
+    international_verdict,
+)
+from afstem.schema import ContactType
+from afstem.text_bytes import Bools, Ints, TextBytes, bytes_of, fixed_width_texts, texts_of
+
+ACCEPTED_TYPES = {
+    ContactType.MOBILE: frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}),
+    ContactType.LANDLINE: frozenset(
+        {
+            PhoneNumberType.FIXED_LINE,
+            PhoneNumberType.FIXED_LINE_OR_MOBILE,
+            PhoneNumberType.MOBILE,
+            PhoneNumberType.VOIP,
+            PhoneNumberType.PERSONAL_NUMBER,
+            PhoneNumberType.UAN,
+        }
+    ),
+}
+"""The types of number that each contact type takes (SPEC 4.5)."""
+
+_SLUG_OF_TYPE = {
+    PhoneNumberType.FIXED_LINE: "landline-number",
+    PhoneNumberType.TOLL_FREE: "toll-free-number",
+    PhoneNumberType.PREMIUM_RATE: "premium-number",
+    PhoneNumberType.SHARED_COST: "shared-cost-number",
+    PhoneNumberType.VOIP: "voip-number",
+    PhoneNumberType.PERSONAL_NUMBER: "personal-number",
+    PhoneNumberType.PAGER: "pager-number",
+    PhoneNumberType.UAN: "company-number",
+    PhoneNumberType.VOICEMAIL: "voicemail-number",
+}
+_SLUG_OF_PARSE_ERROR = {
+    NumberParseException.INVALID_COUNTRY_CODE: "unknown-country",
+    NumberParseException.NOT_A_NUMBER: "not-a-number",
+    NumberParseException.TOO_SHORT_AFTER_IDD: "too-short",
+    NumberParseException.TOO_SHORT_NSN: "too-short",
+    NumberParseException.TOO_LONG: "too-long",
+}
+_SLUG_OF_LENGTH = {
+    ValidationResult.TOO_SHORT: "too-short",
+    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "too-short",
+    ValidationResult.TOO_LONG: "too-long",
+    ValidationResult.INVALID_LENGTH: "wrong-length",
+}
+REASONS = (
+    "email-address",
+    "letters",
+    "control-character",
+    "extension",
+    "not-a-number",
+    "unknown-country",
+    "too-short",
+    "too-long",
+    "wrong-length",
+    "not-in-use",
+    *_SLUG_OF_TYPE.values(),
+)
+"""Every slug that `reason` can give."""
+
+# What each byte of a value counts for; one sum a value then tells all four counts (a value has at most
+# LONGEST_VALUE bytes when they are looked at, so no count runs into the next).
+_DIGIT, _PLUS, _REFUSED, _ODD = 1, 1 << 16, 1 << 32, 1 << 48
+_COUNT = 0xFFFF
+_ASCII_PUNCTUATION = " -./()"
+_OTHER_PUNCTUATION = r"[\x{00A0}\x{00AD}\x{200B}\x{2010}-\x{2015}\x{2060}\x{2212}\x{3000}]"
+"""Blanks and dashes outside ASCII that the library knows as punctuation; none is a letter or a digit."""
+
+
+def normalise_mobile(values: pa.StringArray, asked: list[str] | None = None) -> pa.StringArray:
+    """The E.164 form of each value (trimmed before) that is acceptable as a mobile number, else null.
+
+    Values that the library had to judge are appended to ``asked``.
+    """
+    return _normalise(values, ContactType.MOBILE, asked)
+
+
+def normalise_landline(values: pa.StringArray, asked: list[str] | None = None) -> pa.StringArray:
+    """The E.164 form of each value (trimmed before) that is acceptable as a landline number, else null.
+
+    Values that the library had to judge are appended to ``asked``.
+    """
+    return _normalise(values, ContactType.LANDLINE, asked)
+
+
+def library_verdict(value: str) -> Verdict | None:
+    """The E.164 form and the `PhoneNumberType` of a valid number, None for any other value: SPEC 4.5 to the letter."""
+    if any(character.isalpha() or unicodedata.category(character) == "Cc" for character in value):
+        return None
+    try:
+        number = phonenumbers.parse(value, "DK")
+    except NumberParseException:
+        return None
+    if number.extension or not phonenumbers.is_valid_number(number):
+        return None
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164), phonenumbers.number_type(number)
+
+
+def reason(value: str, contact_type: ContactType) -> str:
+    """Why a (trimmed) value is not acceptable for a contact type, as one of `REASONS`."""
+    if "@" in value:
+        return "email-address"
+    if any(character.isalpha() for character in value):
+        return "letters"
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        return "control-character"
+    try:
+        number = phonenumbers.parse(value, "DK")
+    except NumberParseException as error:
+        return _SLUG_OF_PARSE_ERROR[error.error_type]
+    if number.extension:
+        return "extension"
+    number_type = phonenumbers.number_type(number)
+    if number_type in ACCEPTED_TYPES[contact_type]:
+        raise ValueError("the value is acceptable")
+    if number_type != PhoneNumberType.UNKNOWN:
+        return _SLUG_OF_TYPE[number_type]
+    return _SLUG_OF_LENGTH.get(phonenumbers.is_possible_number_with_reason(number), "not-in-use")
+
+
+# --- columns --------------------------------------------------------------------------------------------------------
+
+
+def _normalise(values: pa.StringArray, contact_type: ContactType, asked: list[str] | None) -> pa.StringArray:
+    accepted = ACCEPTED_TYPES[contact_type]
+
+    def ask(value: str) -> Verdict | None:
+        if asked is not None:
+            asked.append(value)
+        return library_verdict(value)
+
+    overlong = pc.fill_null(pc.greater(pc.binary_length(values), LONGEST_VALUE), False)
+    plain = _decide_plain(_plainly_spelled(values, overlong), accepted)
+    undecided = plain.undecided | overlong.to_numpy(zero_copy_only=False)
+    normalised = plain.danish
+    for rows, texts, judge in (
+        (plain.international, plain.digits, international_verdict),
+        (undecided, values.filter(pa.array(undecided)), ask),
+    ):
+        if len(texts):
+            distinct = texts.dictionary_encode()
+            verdicts = [judge(text) for text in distinct.dictionary.to_pylist()]
+            forms = [verdict[0] if verdict and verdict[1] in accepted else None for verdict in verdicts]
+            answers = pa.array(forms, pa.string()).take(distinct.indices)
+            normalised = pc.replace_with_mask(normalised, pa.array(rows), answers)
+    return normalised
+
+
+def _plainly_spelled(values: pa.StringArray, overlong: pa.BooleanArray) -> pa.StringArray:
+    """The values with no-break spaces and dashes turned into blanks, and nothing in place of the overlong.
+
+    For `_decide_plain` only: a value that holds anything else that is odd must go to the library as it is, for
+    in an extension a dash and a blank do not mean the same.
+    """
+    if pc.any(overlong).as_py():
+        values = pc.if_else(overlong, pa.scalar("", pa.string()), values)
+    strange = pc.fill_null(pc.invert(pc.string_is_ascii(values)), False)
+    if not pc.any(strange).as_py():
+        return values
+    replaced = pc.replace_substring_regex(values.filter(strange), _OTHER_PUNCTUATION, " ")
+    return pc.replace_with_mask(values, strange, replaced)
+
+
+@lru_cache(maxsize=1)
+def _weights() -> Ints:
+    weights = np.full(256, _ODD, np.int64)
+    for octet in range(128):
+        character = chr(octet)
+        if character.isdigit():
+            weights[octet] = _DIGIT
+        elif character in _ASCII_PUNCTUATION:
+            weights[octet] = 0
+        elif character == "+":
+            weights[octet] = _PLUS
+        elif character.isalpha() or unicodedata.category(character) == "Cc":
+            weights[octet] = _REFUSED
+    return weights
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """What the digits of plainly written values tell.
+
+    ``danish`` has the E.164 form of the acceptable Danish numbers; ``digits`` are the international numbers
+    (after the plus sign) of the values where ``international`` is true; ``undecided`` are the other values that
+    are not decided here. All others are refused.
+    """
+
+    danish: pa.StringArray
+    international: Bools
+    digits: pa.StringArray
+    undecided: Bools
+
+
+def _decide_plain(values: pa.StringArray, accepted: frozenset[int]) -> _Plain:
+    """Decide what the bytes alone can tell of values of at most `LONGEST_VALUE` bytes."""
+    column = bytes_of(values)
+    totals = column.sums(_weights())
+    count, plus = totals & _COUNT, (totals // _PLUS) & _COUNT
+    plain = (totals < _REFUSED) & ((plus == 0) | ((plus == 1) & _starts_with_plus(column)))
+    # A letter or a control character refuses a value, whatever else stands in it.
+    undecided = ~plain & ((totals // _REFUSED) & _COUNT == 0)
+
+    digits = column.octets[(column.octets >= ord("0")) & (column.octets <= ord("9"))]
+    ends = np.cumsum(count)
+    starts = ends - count
+    # Looking for four leading digits must not run over the end of the last value.
+    padded = np.append(digits, np.zeros(4, np.uint8))
+    prefixed = (count >= 2) & (padded[starts] == ord("0")) & (padded[starts + 1] == ord("0"))
+    international = plain & (prefixed | (plus == 1))
+    code_at = starts + 2 * prefixed
+    danish_code = (ends - code_at > 2) & (padded[code_at] == ord("4")) & (padded[code_at + 1] == ord("5"))
+    # Without a plus sign or prefix the library takes a leading 45 for the calling code only if the number is
+    # too long without it.
+    danish = plain & np.where(
+        danish_code & (international | (count > DANISH_LENGTH)),
+        ends - code_at == len(DANISH_CODE) + DANISH_LENGTH,
+        ~international & (count == DANISH_LENGTH),
+    )
+    types = danish_types()
+    if types is None:
+        undecided |= danish
+        danish = np.zeros(len(values), np.bool_)
+        types = np.empty(1, np.uint8)
+    numbers = TextBytes(digits, starts, count).windows(ends[danish] - DANISH_LENGTH, DANISH_LENGTH)
+    leading = np.zeros(len(numbers), np.int64)
+    for column_of_digits in numbers.T[: len(str(len(types))) - 1]:
+        leading = leading * 10 + (column_of_digits - ord("0"))
+    acceptable = np.isin(types, list(accepted))[leading]
+    danish[danish] = acceptable
+    forms = np.empty((int(acceptable.sum()), 3 + DANISH_LENGTH), np.uint8)
+    forms[:, :3] = np.frombuffer(f"+{DANISH_CODE}".encode(), np.uint8)
+    forms[:, 3:] = numbers[acceptable]
+
+    foreign = international & ~danish_code
+    return _Plain(
+        danish=fixed_width_texts(forms, danish),
+        international=foreign,
+        digits=texts_of(digits, count).filter(pa.array(foreign)),
+        undecided=undecided,
+    )
+
+
+def _starts_with_plus(column: TextBytes) -> Bools:
+    """Whether a plus sign stands first in each value, or right after a parenthesis that stands first."""
+    padded = np.append(column.octets, np.zeros(2, np.uint8))
+    first, second = padded[column.starts], padded[column.starts + 1]
+    stands_first: Bools = (first == ord("+")) | ((first == ord("(")) & (second == ord("+")))
+    return stands_first

@@ -1,0 +1,404 @@
+"""A run, step by step: pull -> decode -> validate -> authorise -> reconcile -> apply -> report (SPEC 3).
+
+The steps stand here in their order, each in a few lines; what they do stands in the rooms they call. Both ways to
+start a run, `afstem run` and the Prefect flow, call these same steps. Between them pass ids and paths, never a record.
+
+The report is built before the store's transaction commits and gets its name after it: a run that cannot be reported
+changes nothing, and one that died in between is published by the next (`finish_interrupted`).
+"""
+
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from afstem import balance, clock, codelist, permissions, settlement
+from afstem.clock import microseconds
+from afstem.errors import LoginRefused, SourceUnavailable, UsageError, told_without_content
+from afstem.evaluate import Terms, latest_time
+from afstem.finding_memory import KEY, remember
+from afstem.intake import Delivery, ExtractSummary, refuse, refuse_login, summarise, validate_extract, were_read
+from afstem.lookup import Citizens, Knowledge
+from afstem.pull import LandedExtract, pull
+from afstem.report import publication
+from afstem.report.folder import write_report
+from afstem.report.manifest import build_manifest
+from afstem.rules import VALUE_FORMATS
+from afstem.schema import ContactType
+from afstem.settings import Actor, Settings, load_actors, load_settings
+from afstem.staging import Plan, RunFolder, read_batches
+from afstem.store import ExtractRow, RunRow, Store
+
+log = logging.getLogger(__name__)
+
+WAIT_FOR_STORE = timedelta(minutes=10)
+
+OnRecords = Callable[[str, int], None]
+"""Hears, by actor id, how many more records are judged."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks for; None stands for today's date, and for every actor."""
+
+    config: Path
+    as_of: date | None = None
+    actors: tuple[str, ...] | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run under way: its plan, its staging folder, and what its steps need to know."""
+
+    plan: Plan
+    folder: RunFolder
+    settings: Settings
+    actors: dict[str, Actor]
+    store: Store
+
+    @classmethod
+    def of_plan(cls, plan: Plan, settings: Settings, store: Store) -> "Run":
+        actors = load_actors(settings)
+        return cls(
+            plan=plan,
+            folder=RunFolder.of(settings.landing, plan.run_id),
+            settings=settings,
+            actors={actor: actors[actor] for actor in plan.actors},
+            store=store,
+        )
+
+    @cached_property
+    def citizens(self) -> Citizens:
+        return self.store.citizens()
+
+    @cached_property
+    def email_subscribers(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return self.store.email_subscribers(self.plan.as_of)
+
+    @cached_property
+    def codelist(self) -> codelist.Codelist:
+        return codelist.load(self.settings.codelist)
+
+    @cached_property
+    def permissions(self) -> permissions.Permissions:
+        return permissions.load(self.settings.permissions)
+
+    @cached_property
+    def token_key(self) -> bytes:
+        return self.store.token_key()
+
+    def terms(self, actor: Actor) -> Terms:
+        """What the records of one actor are judged by."""
+        return Terms(
+            codelist=self.codelist,
+            zone=self.settings.zone,
+            latest_time=latest_time(self.plan.started_at),
+            knowledge=Knowledge(
+                citizens=self.citizens,
+                relations=self.store.relations(actor.id),
+                email_subscribers=self.email_subscribers,
+                kinds=self.permissions[actor.type],
+                as_of=self.plan.as_of,
+            ),
+        )
+
+    def deliveries(self) -> dict[str, Delivery]:
+        """What came of every actor's delivery, by actor id."""
+        return {actor: Delivery.from_json(content) for actor, content in self.folder.deliveries().items()}
+
+    def manifest(self) -> dict[str, Any]:
+        """``run.json`` of this run, once its report is prepared."""
+        return publication.manifest_of(self.settings.reports, self.plan.run_id)
+
+    def extracts(self) -> list[ExtractSummary]:
+        return [extract for delivery in self.deliveries().values() for extract in delivery.extracts]
+
+
+@contextmanager
+def begin(request: Request) -> Iterator[Run]:
+    """Hold the store for one run, finish what an earlier one left behind, and plan this one.
+
+    Raises `UsageError` for a faulty configuration and `StoreBusy` when another run or load does not end in time.
+    """
+    settings = load_settings(request.config)
+    actors = load_actors(settings)
+    unknown = set(request.actors or ()) - set(actors)
+    if unknown:
+        raise UsageError(f"no such actor in {settings.actors}: {', '.join(sorted(unknown))}")
+    codelist.load(settings.codelist)
+    permissions.load(settings.permissions)
+    store = Store.open(settings.store_url)
+    try:
+        store.upgrade()
+        with _exclusive(store):
+            finish_interrupted(settings, store)
+            started_at = clock.now()
+            plan = Plan(
+                run_id=f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+                started_at=started_at,
+                as_of=request.as_of or clock.today(settings.zone),
+                config=settings.config,
+                actors=tuple(sorted(request.actors or actors)),
+                dry_run=request.dry_run,
+            )
+            run = Run.of_plan(plan, settings, store)
+            run.folder.begin(plan)
+            _under_way[run.folder.path] = run
+            try:
+                yield run
+            finally:
+                del _under_way[run.folder.path]
+    finally:
+        store.close()
+
+
+_under_way: dict[Path, Run] = {}
+"""The runs that this process has begun, by staging folder."""
+
+
+def open_run(folder: Path) -> Run:
+    """The run of a staging folder, for a step that is handed no more than the path.
+
+    In the process that began the run it is the same object, with what it knows already and the store it holds.
+    """
+    if folder in _under_way:
+        return _under_way[folder]
+    plan = RunFolder(folder).plan()
+    settings = load_settings(plan.config)
+    return Run.of_plan(plan, settings, Store.open(settings.store_url))
+
+
+@told_without_content()
+def take_in(run: Run, actor_id: str, on_records: OnRecords = lambda actor, records: None) -> None:
+    """Pull, decode, validate and authorise one actor's delivery; its verdicts are staged.
+
+    Raises `SourceUnavailable` where the source cannot be reached; `set_aside` records that.
+    """
+    actor = run.actors[actor_id]
+    try:
+        landed = pull(actor, run.settings.landing, run.plan.started_at)
+    except LoginRefused:
+        _note(run, actor_id, Delivery("delivered", None, (refuse_login(actor_id, run.plan.started_at),)))
+        return
+    applied = run.store.applied_digests(actor_id)
+    extracts = []
+    for extract in landed:
+        extracts.append(_judge(run, actor, extract, applied, on_records))
+        if extracts[-1].state == "read":
+            applied = applied | {extract.sha256}
+    _note(run, actor_id, Delivery("delivered" if landed else "nothing", None, tuple(extracts)))
+
+
+def _judge(
+    run: Run, actor: Actor, extract: LandedExtract, applied: frozenset[str] | set[str], on_records: OnRecords
+) -> ExtractSummary:
+    if extract.sha256 in applied:
+        return summarise(extract, "already-applied")
+    if not permissions.has_any_access(run.permissions, actor.type):
+        return refuse(extract, 1013)
+    return validate_extract(
+        extract,
+        actor,
+        run.terms(actor),
+        run.token_key,
+        run.folder.extract(extract.extract_id),
+        lambda records: on_records(actor.id, records),
+    )
+
+
+def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:
+    """Record that an actor could not be taken in; the others go on, and the next run tries again."""
+    reason = trouble.reason if isinstance(trouble, SourceUnavailable) else "internal-error"
+    log.warning("%s: unavailable: %s", actor_id, trouble)
+    _note(run, actor_id, Delivery("unavailable", reason, ()))
+
+
+def _note(run: Run, actor_id: str, delivery: Delivery) -> None:
+    run.folder.write_delivery(actor_id, delivery.to_json())
+
+
+@told_without_content()
+def reconcile(run: Run) -> None:
+    """Decide who wins, over everything that was taken in, and prove that nothing is lost or doubled."""
+    extracts = were_read(run.extracts())
+    settlement.settle_run(run.folder, run.store, _numbered(run, extracts))
+    balance.check_balance(extracts, balance.count_outcomes(run.folder))
+    for actor_id, delivery in run.deliveries().items():
+        read = were_read(delivery.extracts)
+        if not read:
+            continue  # a night without a delivery says nothing about the findings of the night before
+        findings = (
+            batch
+            for extract in read
+            for batch in read_batches(run.folder.extract(extract.extract_id) / "findings.parquet", list(KEY))
+        )
+        before, previous_run = run.store.finding_memory(actor_id), run.store.previous_run_of(actor_id)
+        run.folder.write_memory(actor_id, remember(findings, before, previous_run, run.plan.run_id))
+
+
+def _numbered(run: Run, extracts: list[ExtractSummary]) -> list[settlement.NumberedExtract]:
+    first = run.store.next_extract_no()
+    return [
+        settlement.NumberedExtract(
+            extract_no=first + place,
+            extract_id=extract.extract_id,
+            actor=extract.actor,
+            sha256=extract.sha256,
+            created_at=microseconds(datetime.fromisoformat(extract.created_at)),
+            priority=run.actors[extract.actor].priority,
+        )
+        for place, extract in enumerate(extracts)
+    ]
+
+
+@told_without_content()
+def prepare_report(run: Run) -> None:
+    """Build the whole report beside its final place."""
+    counted = balance.count_outcomes(run.folder)
+    manifest = build_manifest(run.plan, run.settings, run.actors, run.deliveries(), counted, clock.now())
+    publication.prepare(
+        run.settings.reports,
+        run.plan.run_id,
+        lambda folder: write_report(folder, manifest, run.folder, run.actors, run.extracts()),
+    )
+
+
+@told_without_content()
+def apply(run: Run) -> None:
+    """Change the store: all of the run in one transaction, or nothing."""
+    extracts = run.extracts()
+    applied = balance.applied_by_actor(extracts, balance.count_outcomes(run.folder))
+    manifest = run.manifest()
+    run.store.apply(
+        RunRow(
+            run_id=run.plan.run_id,
+            started_at=run.plan.started_at,
+            finished_at=datetime.fromisoformat(manifest["finished_at"]),
+            as_of=run.plan.as_of,
+            status=manifest["status"],
+            records=manifest["records"],
+            counts={key: manifest[key] for key in ("outcomes", "findings")},
+        ),
+        _ledger_rows(run, extracts),
+        settlement.read_changes(run.folder),
+        run.folder.memories(),
+        lambda counted: balance.check_store(counted.history, applied),
+        dry_run=run.plan.dry_run,
+    )
+
+
+def _ledger_rows(run: Run, extracts: list[ExtractSummary]) -> list[ExtractRow]:
+    """Every extract of the run but those applied before; the read ones with the numbers they were settled by."""
+    read = were_read(extracts)
+    refused = [extract for extract in extracts if extract.state == "refused"]
+    return [
+        ExtractRow(
+            extract_no=numbered.extract_no,
+            extract_id=extract.extract_id,
+            actor=extract.actor,
+            file=extract.file,
+            sha256=extract.sha256,
+            state="applied" if extract.state == "read" else "refused",
+            created_at=datetime.fromisoformat(extract.created_at),
+            priority=numbered.priority,
+            records=extract.records,
+            code=extract.code,
+        )
+        for extract, numbered in zip(read + refused, _numbered(run, read + refused), strict=True)
+    ]
+
+
+@told_without_content()
+def publish(run: Run) -> None:
+    """Give the report its name, and clear away what was staged."""
+    publication.publish(run.settings.reports, run.plan.run_id)
+    if not run.plan.dry_run:
+        run.store.mark_published(run.plan.run_id)
+    run.folder.remove()
+
+
+def finish_interrupted(settings: Settings, store: Store) -> None:
+    """Publish the report of a run that committed and died, and throw away what a run staged that did not commit."""
+    committed = store.unpublished_runs()
+    for folder in RunFolder.all(settings.landing):
+        if folder.run_id in committed:
+            log.warning("%s was interrupted after it had been applied; its report is published now", folder.run_id)
+            run = Run.of_plan(folder.plan(), settings, store)
+            if not publication.exists(settings.reports, folder.run_id):
+                prepare_report(run)
+            publish(run)
+        else:
+            log.warning("%s was interrupted before it had been applied; nothing of it counts", folder.run_id)
+            publication.discard(settings.reports, folder.run_id)
+            folder.remove()
+
+
+@told_without_content()
+def run(request: Request, on_records: OnRecords = lambda actor, records: None) -> dict[str, Any]:
+    """One whole run in this process; gives its summary (`summarise_run`)."""
+    with begin(request) as run:
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:
+            taken_in = {actor: workers.submit(take_in, run, actor, on_records) for actor in run.actors}
+        for actor, future in taken_in.items():
+            if trouble := future.exception():
+                set_aside(run, actor, trouble)
+        reconcile(run)
+        prepare_report(run)
+        apply(run)
+        publish(run)
+        return summarise_run(run.manifest(), run.settings.reports)
+
+
+def summarise_run(manifest: dict[str, Any], reports: Path) -> dict[str, Any]:
+    """What a command prints of a run: ids and counts (SPEC 7)."""
+    return {
+        "run_id": manifest["run_id"],
+        "status": manifest["status"],
+        "dry_run": manifest["dry_run"],
+        "as_of": manifest["as_of"],
+        "report": str(reports / manifest["run_id"]),
+        "records": manifest["records"],
+        "outcomes": manifest["outcomes"],
+        "findings": manifest["findings"],
+        "extracts": [
+            {"actor": extract["actor"], "file": extract["file"], "id": extract["extract_id"], "state": extract["state"]}
+            for extract in manifest["extracts"]
+        ],
+        "unavailable": [actor["id"] for actor in manifest["actors"] if actor["delivery"] == "unavailable"],
+    }
+
+
+def load_reference(config: Path, folder: Path) -> dict[str, int]:
+    """Replace reference data by the files of a folder; rows loaded by name. Raises `UsageError` for a broken file."""
+    settings = load_settings(config)
+    identifiers = codelist.load(settings.codelist)
+    store = Store.open(settings.store_url)
+    try:
+        store.upgrade()
+        with _exclusive(store):
+            return store.load_reference(
+                folder,
+                identifiers,
+                lambda contact_type, values: VALUE_FORMATS[ContactType(contact_type)].normalise(values),
+                settings.zone,
+                clock.now(),
+            )
+    finally:
+        store.close()
+
+
+def _exclusive(store: Store) -> AbstractContextManager[None]:
+    return store.exclusive(
+        WAIT_FOR_STORE.total_seconds(),
+        lambda: log.warning("another run or reference load holds the store; waiting up to %s for it", WAIT_FOR_STORE),
+    )

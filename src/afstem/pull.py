@@ -1,0 +1,99 @@
+"""Pull: an actor's source folder -> the landing zone, each file under its digest.
+
+The landing zone keeps, per actor, ``<sha256><ending>`` with the bytes as delivered and ``<sha256>.json`` with the name
+and the time of the first pull, which is the extract's creation time (SPEC 5.3). Nothing reads a file before it is
+complete and on disk.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from afstem.decode import FORMATS, is_extract_name
+from afstem.errors import LoginRefused, SourceUnavailable
+from afstem.masking import mask_file_name
+from afstem.private_files import private_file, private_folder, read_json, write_json
+from afstem.settings import Actor
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class LandedExtract:
+    """One extract in the landing zone."""
+
+    actor: str
+    file: str
+    """Its name at the source with anything like a CPR number masked; the ending tells the format."""
+    sha256: str
+    path: Path
+    bytes: int
+    created_at: datetime
+    """When it was first pulled, in UTC."""
+
+    @property
+    def extract_id(self) -> str:
+        return f"{self.actor}-{self.sha256[:12]}"
+
+
+def pull(actor: Actor, landing: Path, pulled_at: datetime) -> list[LandedExtract]:
+    """Land every extract of the actor's source folder; in the order of their names.
+
+    ``pulled_at`` is the start of the run, the same for all its extracts, so that the order of pulling decides
+    nothing. Raises `SourceUnavailable` or `LoginRefused`.
+    """
+    try:
+        file_system, folder = fsspec.url_to_fs(actor.source)
+        entries = file_system.ls(folder, detail=True)
+        files = sorted(
+            (entry["name"] for entry in entries if entry["type"] == "file"), key=lambda path: _base_name(path)
+        )
+        zone = private_folder(landing / actor.id)
+        return [
+            _land(file_system, path, actor.id, zone, pulled_at) for path in files if is_extract_name(_base_name(path))
+        ]
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceUnavailable("no-such-folder", transient=False) from None
+    except PermissionError:
+        raise LoginRefused from None
+
+
+def _land(file_system: Any, source: str, actor: str, zone: Path, pulled_at: datetime) -> LandedExtract:
+    name = _base_name(source)
+    ending = next(ending for ending in FORMATS if name.endswith(ending))
+    incoming = zone / f".incoming{ending}"
+    digest = hashlib.sha256()
+    size = 0
+    before = _stamp(file_system, source)
+    with private_file(incoming) as landed, file_system.open(source, "rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+            landed.write(chunk)
+            size += len(chunk)
+    if _stamp(file_system, source) != before:
+        incoming.unlink()
+        raise SourceUnavailable("changed-while-read", transient=True)
+    sha256 = digest.hexdigest()
+    path = zone / f"{sha256}{ending}"
+    incoming.replace(path)
+    return LandedExtract(actor, mask_file_name(name), sha256, path, size, _first_pulled(zone, sha256, pulled_at))
+
+
+def _first_pulled(zone: Path, sha256: str, pulled_at: datetime) -> datetime:
+    note = zone / f"{sha256}.json"
+    if not note.exists():
+        write_json(note, {"first_pulled_at": pulled_at.isoformat()})
+    return datetime.fromisoformat(read_json(note)["first_pulled_at"])
+
+
+def _stamp(file_system: Any, path: str) -> tuple[Any, ...]:
+    entry = file_system.info(path)
+    return entry.get("size"), entry.get("mtime"), entry.get("ino")
+
+
+def _base_name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]

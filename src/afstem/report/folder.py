@@ -1,0 +1,44 @@
+"""Everything that stands in ``reports/<run_id>/`` (SPEC 6), built in a folder that nobody sees yet."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from afstem.decode import Header
+from afstem.intake import ExtractSummary, were_read
+from afstem.report.build import build_report
+from afstem.report.pages import write_pages
+from afstem.report.receipts import write_receipts
+from afstem.report.rejections import write_rejections
+from afstem.settings import Actor
+from afstem.staging import RunFolder, read_batches
+
+
+def write_report(
+    folder: Path,
+    manifest: dict[str, Any],
+    staged: RunFolder,
+    actors: Mapping[str, Actor],
+    extracts: Sequence[ExtractSummary],
+) -> None:
+    """Write Parquet, receipts, manifest and pages of a settled run into ``folder``."""
+    write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts, staged.memories())
+    outcomes = folder / "outcomes"
+    outcomes.mkdir()
+    for path in sorted(staged.outcomes.glob("*.parquet")):
+        shutil.copyfile(path, outcomes / path.name)
+    by_id = {extract.extract_id: extract for extract in were_read(extracts)}
+
+    def rejected(extract_id: str) -> Iterator[pa.Table]:
+        return read_batches(staged.extract(extract_id) / "rejected.parquet")
+
+    def header(extract_id: str) -> Header:
+        return Header(by_id[extract_id].header, by_id[extract_id].columns)
+
+    write_receipts(folder, manifest, rejected, header, {actor.id: actor.encoding for actor in actors.values()})
+    (folder / "run.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_pages(folder, build_report(manifest, folder / "rejections"))

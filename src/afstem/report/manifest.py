@@ -1,0 +1,117 @@
+"""``run.json``: the manifest of a run, from which its pages, its receipts and the history of runs are written."""
+
+import hashlib
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import afstem
+from afstem.balance import Balance, OutcomeCounts
+from afstem.intake import Delivery, ExtractSummary
+from afstem.rules import RULES
+from afstem.schema import Outcome
+from afstem.settings import Actor, Settings
+from afstem.staging import Plan
+
+VALIDATORS = ("phonenumbers", "email-validator", "pyarrow", "tzdata")
+"""The libraries that a verdict can depend on."""
+
+
+def build_manifest(
+    plan: Plan,
+    settings: Settings,
+    actors: Mapping[str, Actor],
+    deliveries: Mapping[str, Delivery],
+    balance: Balance,
+    finished_at: datetime,
+) -> dict[str, Any]:
+    """The manifest of a settled run; times are ISO 8601 in UTC, counts are of records unless they say findings."""
+    extracts = [extract for delivery in deliveries.values() for extract in delivery.extracts]
+    trouble = any(extract.state in ("refused", "held") for extract in extracts) or any(
+        delivery.delivery == "unavailable" for delivery in deliveries.values()
+    )
+    return {
+        "format": 1,
+        "run_id": plan.run_id,
+        "started_at": _utc(plan.started_at),
+        "finished_at": _utc(finished_at),
+        "as_of": plan.as_of.isoformat(),
+        "timezone": settings.timezone,
+        "dry_run": plan.dry_run,
+        "status": "completed-with-refusals" if trouble else "completed",
+        "afstem_version": afstem.__version__,
+        "rules_digest": rules_digest(settings),
+        "validators": {name: version(name) for name in VALIDATORS},
+        "records": sum(extract.records for extract in extracts),
+        "outcomes": _outcomes(balance.total()),
+        "findings": _findings(extracts),
+        "balance": [
+            {"actor": actor, "contact_type": contact_type, "records": outcomes.total()} | _outcomes(outcomes)
+            for actor, delivery in deliveries.items()
+            for contact_type, outcomes in sorted(
+                balance.of_actor(delivery.extracts).items(), key=lambda item: item[0] or "~"
+            )
+        ],
+        "actors": [
+            {
+                "id": actor,
+                "name": actors[actor].name,
+                "type": str(actors[actor].type),
+                "delivery": delivery.delivery,
+                "reason": delivery.reason,
+                "records": sum(extract.records for extract in delivery.extracts),
+                "outcomes": _outcomes(sum(balance.of_actor(delivery.extracts).values(), Counter())),
+                "findings": _findings(delivery.extracts),
+            }
+            for actor, delivery in deliveries.items()
+        ],
+        "extracts": [
+            {
+                "actor": extract.actor,
+                "file": extract.file,
+                "extract_id": extract.extract_id,
+                "sha256": extract.sha256,
+                "bytes": extract.bytes,
+                "records": extract.records,
+                "state": "applied" if extract.state == "read" else extract.state,
+                "code": extract.code,
+                "reason": extract.reason,
+                "created_at": _utc(datetime.fromisoformat(extract.created_at)),
+                "outcomes": _outcomes(balance.of_extract(extract.extract_id) if extract.state == "read" else Counter()),
+                "findings": extract.findings,
+            }
+            for extract in extracts
+        ],
+    }
+
+
+def rules_digest(settings: Settings) -> str:
+    """SHA-256 over what decides a verdict besides the libraries: the codes in their order, codelist, permissions."""
+    digest = hashlib.sha256()
+    digest.update(repr([(rule.code, rule.slug, rule.silenced_by) for rule in RULES]).encode())
+    for path in (settings.codelist, settings.permissions):
+        digest.update(repr(_sorted(tomllib.loads(Path(path).read_text(encoding="utf-8")))).encode())
+    return digest.hexdigest()
+
+
+def _sorted(content: Any) -> Any:
+    return sorted((key, _sorted(value)) for key, value in content.items()) if isinstance(content, dict) else content
+
+
+def _outcomes(counts: OutcomeCounts) -> dict[str, int]:
+    return {str(outcome): counts[outcome] for outcome in Outcome}
+
+
+def _findings(extracts: Iterable[ExtractSummary]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for extract in extracts:
+        counts.update(extract.findings)
+    return dict(sorted(counts.items()))
+
+
+def _utc(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

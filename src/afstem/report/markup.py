@@ -1,0 +1,114 @@
+"""How pages are made: one Jinja environment, the frame that every page has, and how values become HTML.
+
+Everything that is shown is hostile until proven otherwise: names, file names and values come from actors. So all
+output is escaped, characters that cannot be seen are written out, and the page's own policy forbids script, network
+and any style but its own.
+"""
+
+from base64 import b64encode
+from datetime import datetime
+from functools import cache, partial
+from hashlib import sha256
+from math import ceil
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from afstem.report.texts import (
+    LANGUAGES,
+    Language,
+    fix_texts,
+    plain_texts,
+    reason_texts,
+    visible,
+    whose_move,
+    whose_move_texts,
+)
+from afstem.rules import RULE_OF_CODE
+from afstem.schema import Outcome
+
+HEAT_STEPS = (0.1, 0.5, 1.0, 5.0, 10.0)
+"""Upper ends, in per cent, of the shares of an actor's records that share a colour."""
+
+
+def render(template: str, language: Language, stem: str, **shown: Any) -> str:
+    """One page in one language; ``stem`` is its path without ending, for the link to the other language."""
+    other = next(candidate for candidate in LANGUAGES if candidate != language)
+    name = stem.rpartition("/")[2]
+    page = _environment().get_template(template)
+    return page.render(
+        lang=language,
+        other=other,
+        other_page=other.page(name),
+        page=language.page,
+        t=language.text,
+        num=partial(number, language),
+        kilobytes=partial(kilobytes, language),
+        heat_steps=_heat_words(language),
+        **shown,
+    )
+
+
+def number(language: Language, count: int, name: object) -> Markup:
+    """A count as it is read, with the raw number and a name for whoever compares pages."""
+    shown = language.number(count)
+    return Markup('<data value="{}" data-name="{}">{}</data>').format(count, visible(str(name)), shown)
+
+
+def kilobytes(language: Language, size: int) -> str:
+    return language.text("frame.bytes", kilobytes=language.number(ceil(size / 1000)))
+
+
+def time_element(moment: datetime, words: str) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="seconds"), words)
+
+
+def moment_in(language: Language, moment: datetime, timezone: str) -> Markup:
+    """A moment as day and clock of its time zone."""
+    day = moment.astimezone(ZoneInfo(timezone)).date()
+    return time_element(moment, f"{language.day(day, 'medium')} {language.clock(moment, timezone)}")
+
+
+def heat(part: int, whole: int) -> str:
+    """The class of a cell that shows ``part`` of ``whole``; the darkest where there is no whole."""
+    share = 100 * part / whole if whole else 100.0
+    return f"h{1 + sum(share > step for step in HEAT_STEPS)}"
+
+
+def _heat_words(language: Language) -> list[str]:
+    ends = [language.share(round(step * 10), 1000) for step in HEAT_STEPS]
+    return [*(f"≤ {end}" for end in ends), f"> {ends[-1]}"]
+
+
+def _finalize(shown: Any) -> Any:
+    return visible(shown) if isinstance(shown, str) and not hasattr(shown, "__html__") else shown
+
+
+@cache
+def _environment() -> Environment:
+    # select_autoescape() looks at the ending and would leave `x.html.j2` alone.
+    environment = Environment(
+        loader=PackageLoader("afstem.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = environment.get_template("style.css").render()
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    environment.globals.update(
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'none'; base-uri 'none'",
+        outcomes=tuple(Outcome),
+        rules=RULE_OF_CODE,
+        plain_texts=plain_texts,
+        fix_texts=fix_texts,
+        reason_texts=reason_texts,
+        whose_move=whose_move,
+        whose_move_texts=whose_move_texts,
+        heat=heat,
+        time=time_element,
+    )
+    return environment

@@ -1,0 +1,48 @@
+"""The pages of one run: the first page, one of each error code, one of each actor; in two languages.
+
+The pages are static and stand alone: no script, no network, relative links. What they show is `ReportData`, so their
+size does not grow with the rejections.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from afstem.report.build import ReportData
+from afstem.report.markup import moment_in, render
+from afstem.report.texts import LANGUAGES, Language
+
+
+def write_pages(folder: Path, data: ReportData) -> None:
+    """Write ``index``, ``codes/<code>`` and ``actors/<id>``, each as ``.html`` and ``.en.html``, into ``folder``."""
+    for part in ("codes", "actors"):
+        (folder / part).mkdir(exist_ok=True)
+    overview = _overview(data)
+    for language in LANGUAGES:
+        shown = {"data": data, "moment": partial(moment_in, language, timezone=data.timezone)}
+        _write(folder, "index", language, render("index.html.j2", language, "index", **shown, **overview))
+        for code, report in data.codes.items():
+            stem = f"codes/{code}"
+            _write(folder, stem, language, render("code.html.j2", language, stem, **shown, code=report))
+        for actor in data.actors.values():
+            stem = f"actors/{actor.id}"
+            _write(folder, stem, language, render("actor.html.j2", language, stem, **shown, actor=actor))
+
+
+def _overview(data: ReportData) -> dict[str, Any]:
+    """What the first page singles out: what was found, and what is missing."""
+    actors = data.actors.values()
+    states = [extract.state for extract in data.extracts]
+    return {
+        "found_codes": [code for code, report in data.codes.items() if report.counts.findings],
+        "with_findings": [actor for actor in actors if actor.counts.findings],
+        "silent": [actor for actor in actors if actor.delivery != "delivered"],
+        "unavailable": sum(actor.delivery == "unavailable" for actor in actors),
+        "refused": states.count("refused"),
+        "held": states.count("held"),
+        "not_read": [extract for extract in data.extracts if extract.state != "applied"],
+    }
+
+
+def _write(folder: Path, stem: str, language: Language, page: str) -> None:
+    (folder / language.page(stem)).write_text(page, encoding="utf-8", newline="\n")

@@ -1,0 +1,61 @@
+"""Publication: a report is built beside its final place and appears by rename, complete or not at all."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from afstem.private_files import read_json, sync_folder
+from afstem.report.history import write_history
+
+PREPARING = ".preparing-"
+PREPARED = ".prepared-"
+
+
+def prepare(reports: Path, run_id: str, build: Callable[[Path], None]) -> None:
+    """Build a run's report in a hidden folder; an earlier attempt is thrown away."""
+    unfinished = reports / f"{PREPARING}{run_id}"
+    prepared = reports / f"{PREPARED}{run_id}"
+    for folder in (unfinished, prepared):
+        if folder.exists():
+            shutil.rmtree(folder)
+    unfinished.mkdir(parents=True)
+    build(unfinished)
+    for folder in (unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())):
+        sync_folder(folder)
+    unfinished.rename(prepared)
+    sync_folder(reports)
+
+
+def exists(reports: Path, run_id: str) -> bool:
+    """Whether the report is complete, under its name or about to get it."""
+    return any((reports / name).exists() for name in (run_id, f"{PREPARED}{run_id}"))
+
+
+def publish(reports: Path, run_id: str) -> Path:
+    """Give a prepared report its name and write it into the history of runs; repeating it changes nothing."""
+    final = reports / run_id
+    if not final.exists():
+        (reports / f"{PREPARED}{run_id}").rename(final)
+        sync_folder(reports)
+    write_history(reports, published_manifests(reports))
+    return final
+
+
+def discard(reports: Path, run_id: str) -> None:
+    """Throw away what was built for a run that did not commit."""
+    for state in (PREPARING, PREPARED):
+        shutil.rmtree(reports / f"{state}{run_id}", ignore_errors=True)
+
+
+def manifest_of(reports: Path, run_id: str) -> dict[str, Any]:
+    """``run.json`` of a run, published or prepared."""
+    published = reports / run_id
+    folder = published if published.exists() else reports / f"{PREPARED}{run_id}"
+    manifest: dict[str, Any] = read_json(folder / "run.json")
+    return manifest
+
+
+def published_manifests(reports: Path) -> list[dict[str, Any]]:
+    """The manifests of all published runs, newest first."""
+    return [read_json(path) for path in sorted(reports.glob("[0-9]*T*Z-*/run.json"), reverse=True)]

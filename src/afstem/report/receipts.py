@@ -1,0 +1,243 @@
+"""The receipts: what one actor gets back about its own extracts (SPEC 6).
+
+``rejected.csv`` holds the rejected records as submitted and what is wrong with each. Mended and sent again it is an
+extract, so it is written in the actor's own encoding, by the strict rules that an extract is read by (SPEC 2.3): a
+physical line is a record. It holds full CPR numbers: only its owner can read it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from afstem.errors import RunError
+from afstem.private_files import private_file, private_folder
+from afstem.report.texts import fix_texts, plain_texts, reason_texts, whose_move, whose_move_texts
+from afstem.schema import NAMED_COLUMNS, NEEDED_COLUMNS, Outcome
+
+RECEIPT_COLUMNS = ("record_no", "codes", "forklaring", "ansvarlig", "forslag", "fil", "linje")
+"""What a receipt adds after the submitted columns."""
+
+LINE_FEED_SYMBOL = "␊"
+
+_SLICE = 16_384
+"""Records written at a time: Arrow counts the bytes of a string column in 32 bits."""
+
+
+class Header(Protocol):
+    """The columns an extract was submitted with: their raw names, and the record table's column of each."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def columns(self) -> Sequence[str]: ...
+
+
+Rejected = Callable[[str], Iterator[pa.Table]]
+"""From an extract id to its rejected records, as a record table with ``codes`` (primary first) and ``reasons``."""
+
+
+def write_receipts(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    rejected: Rejected,
+    headers: Callable[[str], Header],
+    encodings: Mapping[str, str],
+) -> None:
+    """Write ``receipts/<actor>/`` in a run's folder for every actor with at least one extract in the run.
+
+    ``headers`` and ``rejected`` are asked about extracts that were read. ``encodings`` is the declared encoding of
+    each actor. Raises `RunError` where the rejected records are not as many as the manifest says, or where the header
+    of an extract that was read lacks a needed column.
+    """
+    for actor in manifest["actors"]:
+        extracts = [extract for extract in manifest["extracts"] if extract["actor"] == actor["id"]]
+        if not extracts:
+            continue
+        receipt = private_folder(folder / "receipts" / actor["id"])
+        read = [extract for extract in extracts if extract["state"] in ("applied", "held")]
+        submitted = {extract["extract_id"]: headers(extract["extract_id"]) for extract in read}
+        if not all(set(NEEDED_COLUMNS) <= set(header.columns) for header in submitted.values()):
+            raise RunError(f"the receipt would lose what was submitted: actor {actor['id']}")
+        sources = [(extract["file"], extract["extract_id"]) for extract in read]
+        with private_file(receipt / "rejected.csv") as stream:
+            findings = _write_rejected(stream, encodings[actor["id"]], sources, submitted, rejected)
+        _check(actor, extracts, findings)
+        with private_file(receipt / "receipt.json") as stream:
+            content = build_receipt(manifest, actor, extracts)
+            stream.write(json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+def build_receipt(
+    manifest: Mapping[str, Any], actor: Mapping[str, Any], extracts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The content of ``receipt.json``: the actor's own part of the manifest, with the codes explained."""
+    return {
+        "format": 1,
+        "run_id": manifest["run_id"],
+        "started_at": manifest["started_at"],
+        "as_of": manifest["as_of"],
+        "dry_run": manifest["dry_run"],
+        "actor": {"id": actor["id"], "name": actor["name"], "type": actor["type"]},
+        "records": actor["records"],
+        "outcomes": actor["outcomes"],
+        "findings": actor["findings"],
+        "balance": [
+            {name: count for name, count in row.items() if name != "actor"}
+            for row in manifest["balance"]
+            if row["actor"] == actor["id"]
+        ],
+        "codes": [_code(int(code), findings) for code, findings in actor["findings"].items()],
+        "extracts": [
+            {name: part for name, part in extract.items() if name != "actor"}
+            | {"reason_text": _both(reason_texts(extract["code"], extract["reason"])) if extract["reason"] else None}
+            for extract in extracts
+        ],
+    }
+
+
+def _code(code: int, findings: int) -> dict[str, Any]:
+    return {
+        "code": code,
+        "findings": findings,
+        "plain": _both(plain_texts(code)),
+        "fix": _both(fix_texts(code)),
+        "whose_move": whose_move(code),
+        "whose_move_text": _both(whose_move_texts(code)),
+    }
+
+
+def _both(texts: Any) -> dict[str, str]:
+    return {"da": texts.da, "en": texts.en}
+
+
+def _check(actor: Mapping[str, Any], extracts: Sequence[Mapping[str, Any]], findings: Counter[str]) -> None:
+    """Raise `RunError` unless what was written is what the manifest counts; ``records`` counts lines."""
+    said = Counter({code: count for code, count in actor["findings"].items() if count})
+    said["records"] = actor["outcomes"].get(Outcome.REJECTED.value, 0)
+    written = findings + Counter(str(extract["code"]) for extract in extracts if extract["code"] is not None)
+    if +said != written:
+        raise RunError(f"the receipt disagrees with the run: actor {actor['id']}")
+
+
+# --- rejected.csv ---------------------------------------------------------------------------------------------------
+
+
+def _write_rejected(
+    stream: IO[bytes],
+    encoding: str,
+    sources: Sequence[tuple[str, str]],
+    headers: Mapping[str, Header],
+    rejected: Rejected,
+) -> Counter[str]:
+    """Write header and records; returns the findings per code, and the lines written as ``records``."""
+    columns = _union([_submitted(headers[extract_id]) for _, extract_id in sources])
+    names = [pa.array([name]) for name in (*columns.values(), *RECEIPT_COLUMNS)]
+    _write_lines(stream, encoding, [_field(name) for name in names])
+    counts: Counter[str] = Counter()
+    for file, extract_id in sources:
+        own = {key: column for key, _, column in _submitted(headers[extract_id])}
+        for table in rejected(extract_id):
+            for batch in table.to_batches(max_chunksize=_SLICE):
+                submitted = [
+                    batch.column(own[key]) if key in own else pa.nulls(batch.num_rows, pa.string()) for key in columns
+                ]
+                _write_lines(stream, encoding, [*map(_field, submitted), *_verdict_fields(batch, file)])
+                counts["records"] += batch.num_rows
+                for count in pc.value_counts(pc.list_flatten(batch.column("codes"))).to_pylist():
+                    counts[str(count["values"])] += count["counts"]
+    return counts
+
+
+def _submitted(header: Header) -> list[tuple[tuple[str, int], str, str]]:
+    """The submitted columns: what makes two of them the same, the name as submitted, the record table's column.
+
+    An extra column is known by its name and which one of that name it is. A receipt that comes back as an extract
+    ends in the columns that a receipt adds: they are left out, or they would pile up from night to night.
+    """
+    names = list(header.names)
+    count = len(names)
+    if tuple(name.strip() for name in names[-len(RECEIPT_COLUMNS) :]) == RECEIPT_COLUMNS:
+        count -= len(RECEIPT_COLUMNS)
+    seen: Counter[str] = Counter()
+    columns = []
+    for name, column in zip(names[:count], header.columns[:count], strict=True):
+        key = (column, -1) if column in NAMED_COLUMNS else (name, seen[name])
+        seen[name] += column not in NAMED_COLUMNS
+        columns.append((key, name, column))
+    return columns
+
+
+def _union(headers: Sequence[list[tuple[tuple[str, int], str, str]]]) -> dict[tuple[str, int], str]:
+    """The submitted columns of all extracts in the order of their first appearance, and their names."""
+    columns: dict[tuple[str, int], str] = {}
+    for header in headers:
+        for key, name, _ in header:
+            columns.setdefault(key, name)
+    return columns or {(name, -1): name for name in NEEDED_COLUMNS}
+
+
+def _verdict_fields(batch: pa.RecordBatch, file: str) -> list[pa.Array]:
+    """The columns of `RECEIPT_COLUMNS` for a batch of rejected records, as CSV fields."""
+    codes = pc.binary_join(batch.column("codes").cast(pa.list_(pa.string())), " ")
+    reasons = pc.binary_join(batch.column("reasons"), " ")
+    found = pc.binary_join_element_wise(codes, reasons, "|").dictionary_encode()
+    texts = [_explain(combination) for combination in found.dictionary.to_pylist()]
+    return [
+        batch.column("record_no").cast(pa.string()),
+        codes,
+        *(_field(pa.array([text[place] for text in texts])).take(found.indices) for place in range(3)),
+        pa.repeat(_field(pa.array([file]))[0], batch.num_rows),
+        _field(batch.column("line")),
+    ]
+
+
+def _explain(combination: str) -> tuple[str, str, str]:
+    """Explanation, whose move and what to do, in Danish, of ``codes|reasons``; all findings, primary first."""
+    codes, _, reasons = combination.partition("|")
+    found = [int(code) for code in codes.split()]
+    explanations = [
+        f"{plain_texts(code).da}: {reason_texts(code, reason).da}"
+        for code, reason in zip(found, reasons.split(" "), strict=True)
+    ]
+    return (
+        " / ".join(explanations),
+        " / ".join(dict.fromkeys(whose_move_texts(code).da for code in found)),
+        " / ".join(dict.fromkeys(fix_texts(code).da for code in found)),
+    )
+
+
+def _write_lines(stream: IO[bytes], encoding: str, fields: Sequence[pa.Array]) -> None:
+    """Write the fields, one line a row, `;` between and CRLF after.
+
+    A character that the encoding lacks is written with a backslash: an extract in JSON or Parquet can hold it.
+    """
+    lines = pc.binary_join_element_wise(*fields[:-1], pc.binary_join_element_wise(fields[-1], "\r\n", ""), ";")
+    text = _text_of(lines)
+    stream.write(text if encoding == "utf-8" else str(text, "utf-8").encode(encoding, "backslashreplace"))
+
+
+def _field(column: pa.Array) -> pa.Array:
+    """The texts as CSV fields: one physical line, quoted only where RFC 4180 needs it; null is an empty field.
+
+    A line feed, which only JSON and Parquet can hold, becomes its picture: a blank could make an unacceptable value
+    acceptable when the receipt comes back.
+    """
+    text = pc.replace_substring(pc.fill_null(column, ""), "\n", LINE_FEED_SYMBOL)
+    quoted = pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "")
+    return pc.if_else(pc.match_substring_regex(text, '[;"\\r]'), quoted, text)
+
+
+def _text_of(lines: pa.StringArray) -> memoryview:
+    """The bytes of all lines, one after the other, without making an object of each."""
+    _, offsets, characters = lines.buffers()
+    if not len(lines) or characters is None:
+        return memoryview(b"")
+    ends = np.frombuffer(offsets, np.int32)[lines.offset : lines.offset + len(lines) + 1]
+    return memoryview(characters)[ends[0] : ends[-1]]

@@ -1,0 +1,368 @@
+"""The rules: one row per error code, in the order in which they become a record's primary code (SPEC 4.3).
+
+A rule is a predicate over the columns of a batch (columns in, one boolean column out), the codes that silence
+it, and the texts that go with it. A predicate queries nothing, reads no clock and does not know its code.
+
+To add an error code: write its predicate, add its row to `RULES`, add a case page (CONTRIBUTING.md shows how).
+To add a contact type: add a member to `schema.ContactType`, a row to `VALUE_FORMATS`, a rule for its value.
+
+The official texts are quoted as STAR publishes them, spelling included: DFDG, Borgerkommunikation,
+BorgerKontaktinformationService (Version 1), starwiki.atlassian.net/wiki/spaces/FYS/pages/4397334559.
+Only 9155 to 9158 are published in Danish. The plain texts and whose move it is are this project's proposals.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from afstem import cpr_number, email_address, phone_number
+from afstem.schema import MALFORMED_REASONS, NO_CPR, ContactType
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ValueFormat:
+    """What a contact type takes as its value."""
+
+    normalise: Callable[[pa.StringArray], pa.StringArray]
+    """The form in which a value is stored, null where it is not acceptable (SPEC 4.5)."""
+    reason: Callable[[str], str]
+    """Why one value is not acceptable, as a slug."""
+
+
+VALUE_FORMATS = {
+    ContactType.MOBILE: ValueFormat(
+        phone_number.normalise_mobile, lambda value: phone_number.reason(value, ContactType.MOBILE)
+    ),
+    ContactType.LANDLINE: ValueFormat(
+        phone_number.normalise_landline, lambda value: phone_number.reason(value, ContactType.LANDLINE)
+    ),
+    ContactType.EMAIL: ValueFormat(email_address.normalise, email_address.reason),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A batch of records as the rules see it; every column has one entry a record and no nulls.
+
+    ``malformed`` is the place in `MALFORMED_REASONS` of why a record cannot be read, 0 where it can.
+    ``personnummer`` and ``value`` are the trimmed texts ("" where nothing was given); ``number`` is the CPR number,
+    `NO_CPR` where it is none. ``contact_type`` is a `ContactType`, negative where the codelist has none.
+    The columns from ``known`` on are what the store knows on the as-of date, all false where ``number`` is none.
+    """
+
+    malformed: npt.NDArray[np.int8]
+    personnummer: pa.StringArray
+    number: Ints
+    contact_type: npt.NDArray[np.int8]
+    value: pa.StringArray
+    removes: Bools
+    acceptable: Bools
+    known: Bools
+    dead: Bools
+    may_write: Bools
+    email_subscribed: Bools
+
+
+class WhoseMove(StrEnum):
+    """Who can mend a finding."""
+
+    CASEWORKER = "caseworker"
+    IT = "it"
+    ACCESS = "access"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """One text in the two languages of the report."""
+
+    da: str
+    en: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One error code: what raises it, what silences it, how it reads.
+
+    ``predicate`` is None for a code that only a whole extract can get (SPEC 4.1). ``explain`` gives the reason
+    slugs of the chosen records; without it the slug of the rule is the reason.
+    """
+
+    code: int
+    slug: str
+    predicate: Callable[[Columns], Bools] | None
+    silenced_by: tuple[int, ...]
+    official: Texts
+    official_description: str
+    plain: Texts
+    fix: Texts
+    whose_move: WhoseMove
+    explain: Callable[[Columns, Ints], list[str]] | None = None
+    needs_citizen: bool = False
+    """Only the store can tell; an actor that checks its own file does not learn it."""
+    about_value: bool = False
+    """The finding is about the submitted value, so the rejections may show it (SPEC 6)."""
+
+
+# --- the predicates -------------------------------------------------------------------------------------------------
+
+
+def is_malformed(columns: Columns) -> Bools:
+    return columns.malformed != 0
+
+
+def is_no_cpr_number(columns: Columns) -> Bools:
+    return columns.number == NO_CPR
+
+
+def is_unknown_citizen(columns: Columns) -> Bools:
+    return ~columns.known
+
+
+def may_not_write(columns: Columns) -> Bools:
+    return ~columns.may_write
+
+
+def is_dead(columns: Columns) -> Bools:
+    return columns.dead
+
+
+def has_unknown_contact_type(columns: Columns) -> Bools:
+    return columns.contact_type < 0
+
+
+def removes_subscribed_email(columns: Columns) -> Bools:
+    return (columns.contact_type == ContactType.EMAIL) & columns.removes & columns.email_subscribed
+
+
+def has_unacceptable(contact_type: ContactType) -> Callable[[Columns], Bools]:
+    """The predicate that a value is given for this contact type and its `ValueFormat` does not take it."""
+
+    def has_unacceptable_value(columns: Columns) -> Bools:
+        return (columns.contact_type == contact_type) & ~columns.removes & ~columns.acceptable
+
+    return has_unacceptable_value
+
+
+# --- the reasons ----------------------------------------------------------------------------------------------------
+
+
+def _why_malformed(columns: Columns, at: Ints) -> list[str]:
+    return [MALFORMED_REASONS[place] for place in columns.malformed[at]]
+
+
+def _why_no_cpr_number(columns: Columns, at: Ints) -> list[str]:
+    return [cpr_number.reason(text) for text in columns.personnummer.take(pa.array(at)).to_pylist()]
+
+
+def _why_unacceptable(contact_type: ContactType) -> Callable[[Columns, Ints], list[str]]:
+    def why(columns: Columns, at: Ints) -> list[str]:
+        values = columns.value.take(pa.array(at)).dictionary_encode()
+        slugs = [VALUE_FORMATS[contact_type].reason(value) for value in values.dictionary.to_pylist()]
+        return [slugs[index] for index in values.indices.to_pylist()]
+
+    return why
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+RULES = (
+    Rule(
+        code=1012,
+        slug="logon-failed",
+        predicate=None,
+        silenced_by=(),
+        official=Texts("", "Logon failed"),
+        official_description="Logon failed for user",
+        plain=Texts("Login mislykkedes", "The login failed"),
+        fix=Texts(
+            "Kontrollér adgangen til kilden: bruger, nøgle og rettigheder til mappen.",
+            "Check the access to the source: user, key and the rights to the folder.",
+        ),
+        whose_move=WhoseMove.IT,
+    ),
+    Rule(
+        code=1013,
+        slug="insufficient-permissions",
+        predicate=None,
+        silenced_by=(),
+        official=Texts("", "Insufficient permissions"),
+        official_description="User has insufficient permissions to access this webservice",
+        plain=Texts("Manglende rettigheder", "The permissions are insufficient"),
+        fix=Texts(
+            "Organisationstypen må ikke opdatere kontaktinformation. Kontakt adgangsstyringen, hvis det er en fejl.",
+            "This type of organisation may not update contact information. Ask access administration if that is wrong.",
+        ),
+        whose_move=WhoseMove.ACCESS,
+    ),
+    Rule(
+        code=1014,
+        slug="malformed-message",
+        predicate=is_malformed,
+        silenced_by=(),
+        official=Texts("", "Failed to validate message"),
+        official_description="The submitted message could not be validated",
+        plain=Texts("Beskeden kunne ikke valideres", "The message could not be validated"),
+        fix=Texts(
+            "Ret udtrækkets format: kolonner, tegnsæt, tidspunkter. Årsagen står ved hver post.",
+            "Mend the format of the extract: columns, encoding, times. The reason stands beside each record.",
+        ),
+        whose_move=WhoseMove.IT,
+        explain=_why_malformed,
+    ),
+    Rule(
+        code=1001,
+        slug="no-cpr-number",
+        predicate=is_no_cpr_number,
+        silenced_by=(1014,),
+        official=Texts("", "Invalid cpr"),
+        official_description=(
+            "The submitted cpr is either to long or short or contains data not interpretable as a date"
+        ),
+        plain=Texts("Ugyldigt CPR-nummer", "Not a CPR number"),
+        fix=Texts(
+            "Skriv ti cifre, hvor de første seks er en dato (DDMMÅÅ). Regneark fjerner ofte et 0 i starten. "
+            "Erstatningsnumre kan ikke bruges.",
+            "Write ten digits, the first six a date (DDMMYY). Spreadsheets often drop a leading 0. "
+            "Replacement numbers cannot be used.",
+        ),
+        whose_move=WhoseMove.CASEWORKER,
+        explain=_why_no_cpr_number,
+    ),
+    Rule(
+        code=1010,
+        slug="unknown-citizen",
+        predicate=is_unknown_citizen,
+        silenced_by=(1014, 1001),
+        official=Texts("", "Unknown cpr"),
+        official_description="The submitted cpr is unknown to the system",
+        plain=Texts("Ukendt CPR-nummer", "No such citizen is known"),
+        fix=Texts(
+            "Kontrollér CPR-nummeret i sagen; borgeren skal være registreret.",
+            "Check the CPR number in the case; the citizen must be registered.",
+        ),
+        whose_move=WhoseMove.CASEWORKER,
+        needs_citizen=True,
+    ),
+    Rule(
+        code=4575,
+        slug="not-authorized",
+        predicate=may_not_write,
+        silenced_by=(1014, 1001),
+        official=Texts("", "You are not authorized"),
+        official_description="You are not authorized to execute the operation",
+        plain=Texts("Ikke autoriseret til handlingen", "Not authorised for this citizen"),
+        fix=Texts(
+            "Aktøren har ingen tilknytning til borgeren, der giver adgang på dagen. "
+            "Ret tilknytningen, eller lad posten udgå.",
+            "No relation gives the actor access to the citizen on this day. "
+            "Mend the relation, or leave the record out.",
+        ),
+        whose_move=WhoseMove.ACCESS,
+        needs_citizen=True,
+    ),
+    Rule(
+        code=4405,
+        slug="citizen-is-dead",
+        predicate=is_dead,
+        # Nobody learns about a citizen they may not write (SPEC 4.3): hence 1010 and 4575 here and below.
+        silenced_by=(1014, 1001, 1010, 4575),
+        official=Texts("", "The person with specified cpr is dead"),
+        official_description="The person with specified cpr is dead",
+        plain=Texts("Personen er død", "The person is dead"),
+        fix=Texts("Lad posten udgå, og afslut sagen.", "Leave the record out, and close the case."),
+        whose_move=WhoseMove.CASEWORKER,
+        needs_citizen=True,
+    ),
+    Rule(
+        code=9153,
+        slug="unknown-contact-type",
+        predicate=has_unknown_contact_type,
+        silenced_by=(1014,),
+        official=Texts("", "The submitted PersonContactDataTypeIdentifier is not a valid codelist value"),
+        official_description="The submitted PersonContactDataTypeIdentifier is not a valid codelist value",
+        plain=Texts("Ugyldig kontakttype", "Not a contact type of the codelist"),
+        fix=Texts(
+            "Brug en værdi fra kodelisten i kolonnen kontaktdatatype.",
+            "Use a value of the codelist in the column kontaktdatatype.",
+        ),
+        whose_move=WhoseMove.IT,
+    ),
+    Rule(
+        code=9155,
+        slug="subscribed-email-removed",
+        predicate=removes_subscribed_email,
+        silenced_by=(1014, 1001, 1010, 4575),
+        official=Texts(
+            "Email adresse kan ikke fjernes sålænge der er huskeservice abonnemet tilknyttet",
+            "The mail address cannot be removed while a subscribtion for email notifications exists",
+        ),
+        official_description="The mail address cannot be removed while a subscribtion for email notifications exists",
+        plain=Texts(
+            "E-mail kan ikke fjernes, når der er et huskeserviceabonnement",
+            "An email address cannot be removed while reminders go to it",
+        ),
+        fix=Texts(
+            "Afmeld borgerens e-mailabonnement i Huskeservice, eller angiv en ny adresse i stedet for at fjerne den.",
+            "Cancel the citizen's email reminders, or give a new address instead of removing the old one.",
+        ),
+        whose_move=WhoseMove.CASEWORKER,
+        needs_citizen=True,
+    ),
+    Rule(
+        code=9156,
+        slug="unacceptable-mobile",
+        predicate=has_unacceptable(ContactType.MOBILE),
+        silenced_by=(1014,),
+        official=Texts("Det angivet mobiltelefonnummer er ikke validt", "The submitted mobile phone number is invalid"),
+        official_description="The submitted mobile phone number is invalid",
+        plain=Texts("Ugyldigt mobilnummer", "Not a mobile number"),
+        fix=Texts(
+            "Skriv et gyldigt mobilnummer: otte cifre, eller landekode og nummer for et udenlandsk.",
+            "Write a valid mobile number: eight digits, or country code and number for a foreign one.",
+        ),
+        whose_move=WhoseMove.CASEWORKER,
+        explain=_why_unacceptable(ContactType.MOBILE),
+        about_value=True,
+    ),
+    Rule(
+        code=9157,
+        slug="unacceptable-landline",
+        predicate=has_unacceptable(ContactType.LANDLINE),
+        silenced_by=(1014,),
+        official=Texts("Det angivet telefonnummer er ikke validt", "The submitted phone number is invalid"),
+        official_description="The submitted phone number is invalid",
+        plain=Texts("Ugyldigt telefonnummer", "Not a phone number"),
+        fix=Texts(
+            "Skriv et gyldigt telefonnummer: otte cifre, eller landekode og nummer for et udenlandsk.",
+            "Write a valid phone number: eight digits, or country code and number for a foreign one.",
+        ),
+        whose_move=WhoseMove.CASEWORKER,
+        explain=_why_unacceptable(ContactType.LANDLINE),
+        about_value=True,
+    ),
+    Rule(
+        code=9158,
+        slug="unacceptable-email",
+        predicate=has_unacceptable(ContactType.EMAIL),
+        silenced_by=(1014,),
+        official=Texts("Den angive emailadresse er ikke valid", "The submitted mail address is invalid"),
+        official_description="The submitted mail address is invalid",
+        plain=Texts("Ugyldig e-mailadresse", "Not an email address"),
+        fix=Texts(
+            "Skriv én adresse på formen navn@domæne.dk, uden navn foran og uden mellemrum.",
+            "Write one address in the form name@domain.dk, without a name before it and without blanks.",
+        ),
+        whose_move=WhoseMove.CASEWORKER,
+        explain=_why_unacceptable(ContactType.EMAIL),
+        about_value=True,
+    ),
+)
+
+RULE_OF_CODE = {rule.code: rule for rule in RULES}

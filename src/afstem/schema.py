@@ -1,0 +1,97 @@
+"""The words between the steps: contact types, outcomes, and the Arrow columns of each stage.
+
+Steps hand each other Arrow tables and NumPy arrays; this page says which columns they hold. A stage adds
+columns, it never renames one.
+"""
+
+from enum import IntEnum, StrEnum
+
+import pyarrow as pa
+
+
+class ContactType(IntEnum):
+    """The three kinds of contact information; the number is the code used inside columns."""
+
+    MOBILE = 0
+    LANDLINE = 1
+    EMAIL = 2
+
+    @property
+    def slug(self) -> str:
+        """The name in files, SQL and reports: ``mobile``, ``landline``, ``email``."""
+        return self.name.lower()
+
+
+UNKNOWN_TYPE = -1
+"""The contact type of a record whose identifier is not in the codelist, or could not be read."""
+
+
+class ActorType(StrEnum):
+    """The organisation types of SPEC 2.2, as they stand in ``actors.toml`` and ``permissions.toml``."""
+
+    A_KASSE = "a-kasse"
+    JOBCENTER = "jobcenter"
+    KOMMUNE = "kommune"
+    STAR = "star"
+    ANDEN_AKTOER = "anden-aktoer"
+    SYSTEM = "system"
+
+
+class Outcome(StrEnum):
+    """What became of a record (SPEC 5.1)."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    SUPERSEDED = "superseded"
+    HELD = "held"
+    REJECTED = "rejected"
+
+
+NAMED_COLUMNS = ("personnummer", "kontaktdatatype", "kontaktdata", "registreret", "reference")
+"""The columns of an extract that SPEC 2.3 names, as the actor submits them."""
+
+NEEDED_COLUMNS = NAMED_COLUMNS[:3]
+
+MALFORMED_REASONS = (
+    "",
+    "columns",
+    "encoding",
+    "json",
+    "message",
+    "personnummer-missing",
+    "kontaktdatatype-missing",
+    "registreret-unreadable",
+    "registreret-in-future",
+    "reference-too-long",
+)
+"""Why a record cannot be read (code 1014); its place is its number inside columns, 0 means that it can.
+
+The first four after that are faults of the line, found when it is decoded.
+"""
+
+LINE_FAULTS = MALFORMED_REASONS[1:5]
+
+LONGEST_REFERENCE = 64
+"""In characters, after trimming (SPEC 2.3)."""
+
+NO_CPR = -1
+"""In an int64 column of CPR numbers: the record has none that can be read."""
+
+NO_TIME = -(2**63)
+"""In an int64 column of microseconds since 1970 in UTC: no time."""
+
+
+def record_schema(extra_columns: int = 0) -> pa.Schema:
+    """Columns of a decoded batch: what the actor submitted, as text, untrimmed, numbered.
+
+    ``fault`` says why a line is no record (null: it is one); ``line`` then holds its text for the receipt.
+    """
+    return pa.schema(
+        [
+            pa.field("record_no", pa.int64(), nullable=False),
+            pa.field("fault", pa.string()),
+            pa.field("line", pa.string()),
+            *(pa.field(name, pa.string()) for name in NAMED_COLUMNS),
+            *(pa.field(f"extra.{position}", pa.string()) for position in range(extra_columns)),
+        ]
+    )

@@ -1,0 +1,144 @@
+"""The folder in which one run gathers what it has worked out before anything of it is final.
+
+It lies in the landing zone (it holds personal data) and survives a crash until the run's report is published::
+
+    <landing>/.runs/<run_id>/
+      plan.json                       what the run was asked to do
+      actors/<actor>.json             what came of an actor's delivery: summaries, counts
+      extracts/<extract_id>/          accepted.parquet  rejected.parquet  findings.parquet
+      outcomes/  changes/             one Parquet file a range of citizens
+      memory/<actor>.parquet          what is remembered of the actor's findings after this run
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from afstem.private_files import private_folder, read_json, write_json
+
+COMPRESSION = "lz4"
+"""Staged files live for minutes: quick to write counts, small does not."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run was asked to do; ``config`` is the path of ``afstem.toml``."""
+
+    run_id: str
+    started_at: datetime
+    as_of: date
+    config: Path
+    actors: tuple[str, ...]
+    dry_run: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {
+            "started_at": self.started_at.isoformat(),
+            "as_of": self.as_of.isoformat(),
+            "config": str(self.config),
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        return cls(
+            run_id=content["run_id"],
+            started_at=datetime.fromisoformat(content["started_at"]),
+            as_of=date.fromisoformat(content["as_of"]),
+            config=Path(content["config"]),
+            actors=tuple(content["actors"]),
+            dry_run=content["dry_run"],
+        )
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's staging folder."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, landing: Path, run_id: str) -> Self:
+        return cls(landing / ".runs" / run_id)
+
+    @classmethod
+    def all(cls, landing: Path) -> "list[RunFolder]":
+        return [cls(path) for path in sorted((landing / ".runs").glob("*"))]
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    def begin(self, plan: Plan) -> None:
+        for part in ("actors", "extracts", "outcomes", "changes", "memory"):
+            private_folder(self.path / part)
+        write_json(self.path / "plan.json", plan.to_json())
+
+    def plan(self) -> Plan:
+        return Plan.from_json(read_json(self.path / "plan.json"))
+
+    def write_delivery(self, actor: str, delivery: dict[str, Any]) -> None:
+        write_json(self.path / "actors" / f"{actor}.json", delivery)
+
+    def deliveries(self) -> dict[str, dict[str, Any]]:
+        """What came of each actor's delivery, by actor id, in the order of the ids."""
+        return {path.stem: read_json(path) for path in sorted((self.path / "actors").glob("*.json"))}
+
+    def extract(self, extract_id: str) -> Path:
+        return self.path / "extracts" / extract_id
+
+    @property
+    def outcomes(self) -> Path:
+        return self.path / "outcomes"
+
+    @property
+    def changes(self) -> Path:
+        return self.path / "changes"
+
+    def write_memory(self, actor: str, memory: pa.Table) -> None:
+        with PrivateParquet(self.path / "memory" / f"{actor}.parquet", memory.schema) as file:
+            file.write(memory)
+
+    def memories(self) -> dict[str, pa.Table]:
+        return {path.stem: pq.read_table(path) for path in sorted((self.path / "memory").glob("*.parquet"))}
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path)
+
+
+class PrivateParquet:
+    """Writes tables of one schema to one Parquet file with mode 0600, batch by batch."""
+
+    def __init__(self, path: Path, schema: pa.Schema, compression: str = COMPRESSION) -> None:
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        self._writer = pq.ParquetWriter(path, schema, compression=compression)
+        self._schema = schema
+
+    def write(self, table: pa.Table) -> None:
+        if len(table):
+            self._writer.write_table(table.cast(self._schema))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+
+def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The row groups of one Parquet file, one at a time."""
+    with ExitStack() as stack:
+        file = stack.enter_context(pq.ParquetFile(path))
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns=columns)

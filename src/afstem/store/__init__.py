@@ -1,0 +1,211 @@
+"""The store: what is known about citizens and what runs have made of it. The only SQL of the project is in here.
+
+SQLite and PostgreSQL, one set of tables (`tables`), brought up to date by `migrations`. Nothing that a driver
+raises gets out (`connection`).
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Self
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sqlalchemy import Engine, insert, select
+
+from afstem.codelist import Codelist
+from afstem.lookup import Citizens
+from afstem.permissions import Relations
+from afstem.store import ledger, lookup, migrations
+from afstem.store.apply import AppliedCounts, apply_run
+from afstem.store.connection import make_sqlite_file, open_engine, reading, sqlite_file, use_write_ahead_log, writing
+from afstem.store.ledger import ExtractRow, RunRow
+from afstem.store.lock import StillHeld, exclusive
+from afstem.store.reference_load import Normalise, ReferenceStamp, load_folder, read_stamps
+from afstem.store.tables import settings_kept
+
+__all__ = ["AppliedCounts", "ExtractRow", "ReferenceStamp", "RunRow", "Store"]
+
+TOKEN_KEY = "token_key"  # noqa: S105 - the name of a row, not a key
+
+UPGRADE_WAIT_SECONDS = 60.0
+
+
+class Store:
+    """One store. Methods read or write in a transaction of their own; all raise `RunError` when the database fails.
+
+    Whoever decides by what they read and writes it back holds the store `exclusive` from the reading to the writing.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._still_held: StillHeld | None = None
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """The store of a URL (SPEC 2.1), which need not exist yet; raises `UsageError` for a URL of another kind."""
+        return cls(open_engine(url))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def upgrade(self) -> None:
+        """Make the store, or bring its tables up to date; never under a run.
+
+        Raises `UsageError` when its file cannot be made or a newer version of the program has changed it.
+        """
+        file = sqlite_file(self._engine)
+        if file is not None:
+            make_sqlite_file(file)
+        with reading(self._engine) as connection:
+            if migrations.is_newest(connection):
+                return
+        if self._still_held is not None:
+            self._migrate()
+            return
+        with self.exclusive(UPGRADE_WAIT_SECONDS, lambda: None):
+            self._migrate()
+
+    def _migrate(self) -> None:
+        if sqlite_file(self._engine) is not None:
+            use_write_ahead_log(self._engine)
+        with writing(self._engine) as connection:
+            migrations.upgrade(connection)
+            kept = select(settings_kept.c.value).where(settings_kept.c.name == TOKEN_KEY)
+            if connection.execute(kept).first() is None:
+                connection.execute(insert(settings_kept).values(name=TOKEN_KEY, value=secrets.token_hex(32)))
+
+    @contextmanager
+    def exclusive(self, wait_seconds: float, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Keep out every other run and reference load; ``on_wait`` is called once if one of them is under way.
+
+        Raises `StoreBusy` when it does not end within ``wait_seconds``.
+        """
+        with exclusive(self._engine, wait_seconds, on_wait) as still_held:
+            self._still_held = still_held
+            try:
+                yield
+            finally:
+                self._still_held = None
+
+    # --- what a run needs to know -----------------------------------------------------------------------------------
+
+    def citizens(self) -> Citizens:
+        """Every citizen, and who of them is dead."""
+        with reading(self._engine) as connection:
+            return lookup.read_citizens(connection)
+
+    def relations(self, actor: str) -> Relations:
+        """The relations of one actor, whenever valid."""
+        with reading(self._engine) as connection:
+            return lookup.read_relations(connection, actor)
+
+    def email_subscribers(self, as_of: date) -> npt.NDArray[np.int64]:
+        """The sorted CPR numbers of citizens with an email subscription on the as-of date."""
+        with reading(self._engine) as connection:
+            return lookup.read_email_subscribers(connection, as_of)
+
+    def stored_contacts(self, low: int, high: int) -> pa.Table:
+        """The contacts of citizens with low <= CPR number < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by citizen
+        and contact type; extract_no and record_no are -1 where they were loaded as reference data."""
+        with reading(self._engine) as connection:
+            return lookup.read_stored_contacts(connection, low, high)
+
+    def known_extracts(self) -> pa.Table:
+        """Every applied extract, as `lookup.EXTRACT_SCHEMA`: those that stored contacts may come from."""
+        with reading(self._engine) as connection:
+            return lookup.read_known_extracts(connection)
+
+    def finding_memory(self, actor: str) -> pa.Table:
+        """What is remembered of an actor's findings, as `finding_memory.MEMORY_SCHEMA`."""
+        with reading(self._engine) as connection:
+            return lookup.read_finding_memory(connection, actor)
+
+    def token_key(self) -> bytes:
+        """The key of the CPR tokens: made with the store, so that a citizen keeps their token from run to run."""
+        with reading(self._engine) as connection:
+            kept = select(settings_kept.c.value).where(settings_kept.c.name == TOKEN_KEY)
+            return bytes.fromhex(connection.execute(kept).scalar_one())
+
+    # --- the ledger -------------------------------------------------------------------------------------------------
+
+    def next_extract_no(self) -> int:
+        """The first number that no extract has yet; numbers of a run go on from there."""
+        with reading(self._engine) as connection:
+            return ledger.next_extract_no(connection)
+
+    def applied_digests(self, actor: str) -> set[str]:
+        """The SHA-256 of every extract of the actor that was applied, and never will be again (SPEC 5.5)."""
+        with reading(self._engine) as connection:
+            return ledger.applied_digests(connection, actor)
+
+    def previous_run_of(self, actor: str) -> str | None:
+        """The last run in which an extract of the actor was applied."""
+        with reading(self._engine) as connection:
+            return ledger.previous_run_of(connection, actor)
+
+    def runs(self) -> list[RunRow]:
+        """Every committed run, the oldest first."""
+        with reading(self._engine) as connection:
+            return ledger.read_runs(connection)
+
+    def run(self, run_id: str) -> RunRow | None:
+        with reading(self._engine) as connection:
+            return ledger.read_run(connection, run_id)
+
+    def unpublished_runs(self) -> list[str]:
+        """Runs that are committed, but whose report is not: the next run publishes it."""
+        with reading(self._engine) as connection:
+            return ledger.unpublished_runs(connection)
+
+    def mark_published(self, run_id: str) -> None:
+        with writing(self._engine) as connection:
+            ledger.mark_published(connection, run_id)
+
+    # --- changes ----------------------------------------------------------------------------------------------------
+
+    def load_reference(
+        self, folder: Path, codelist: Codelist, normalise: Normalise, zone: ZoneInfo, loaded_at: datetime
+    ) -> dict[str, int]:
+        """Replace the reference tables for which the folder has a file (SPEC 2.6), all or none.
+
+        ``normalise`` gives the stored form of contact values, ``zone`` the zone of times without an offset. Returns
+        the rows by file. Raises `UsageError` naming file, line and column of the first fault.
+        """
+        with writing(self._engine) as connection:
+            rows = load_folder(connection, folder, codelist, normalise, zone, loaded_at)
+            self._check_lock()
+            return rows
+
+    def reference_stamps(self) -> dict[str, ReferenceStamp]:
+        """When each reference table was last loaded; a table that never was is left out."""
+        with reading(self._engine) as connection:
+            return read_stamps(connection)
+
+    def apply(
+        self,
+        run: RunRow,
+        extracts: list[ExtractRow],
+        changes: Iterable[pa.Table],
+        memory: Mapping[str, pa.Table],
+        verify: Callable[[AppliedCounts], None],
+        *,
+        dry_run: bool = False,
+    ) -> AppliedCounts:
+        """Write a run in one transaction: its ledger rows, the contacts it changes and their history, what it
+        remembers of findings.
+
+        ``changes`` are tables of `reconcile.Settlement.changes`, in the order of the key; their extracts must be
+        among ``extracts``. ``memory`` replaces all that is remembered of the actors it names. Before the commit
+        ``verify`` gets what the store itself counts, and raises to refuse; a dry run ends there. A run that is in
+        the store already is not written again; its counts are returned.
+        """
+        return apply_run(self._engine, run, extracts, changes, memory, verify, self._check_lock, dry_run=dry_run)
+
+    def _check_lock(self) -> None:
+        if self._still_held is not None:
+            self._still_held()

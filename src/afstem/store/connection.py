@@ -1,0 +1,166 @@
+"""Connections to the store, and the one place where a driver's exception is turned into a clean one.
+
+A driver quotes the row it refuses: PostgreSQL's DETAIL carries the key or all of the row, COPY adds the line, and
+all of it stands in ``str(exception)``. Nothing of that may get out, so every statement of the store runs inside
+`reading`, `writing` or `clean_errors`, which let through the SQLSTATE (or SQLite's error name) and the constraint.
+"""
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, StatementError
+
+from afstem.errors import RunError, UsageError
+from afstem.private_files import private_folder
+
+DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+
+SQLITE_PRAGMAS = (
+    "PRAGMA foreign_keys = ON",
+    # FULL, not NORMAL: in WAL mode NORMAL may lose the last commit in a power cut, after its receipts were
+    # published. A run has one commit, so FULL costs one fsync a night.
+    "PRAGMA synchronous = FULL",
+    # 64 MB of page cache: the upper levels of a country's contacts stay in memory through a bulk upsert.
+    "PRAGMA cache_size = -65536",
+)
+
+POOL: Mapping[str, Any] = {
+    # None: connections are few and long, and a forked worker must not inherit one.
+    "poolclass": NullPool,
+    # What a pool cannot reset it logs, with all that the driver's exception quotes. A closed connection needs no reset.
+    "pool_reset_on_return": None,
+}
+
+BUSY_SECONDS = 30
+"""How long SQLite waits for an outsider (a shell, a backup) that writes to the file."""
+
+_SQLITE_CONSTRAINT = re.compile(r"[A-Z ]+ constraint failed: ([\w., ]+)")
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for a store URL of SPEC 2.1; connects to nothing yet.
+
+    Raises `UsageError` for a URL that is none, for another database, and for SQLite without a file. The URL may
+    hold a password, so no message quotes it.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UsageError("store.url is no database URL") from None
+    backend = parsed.get_backend_name()
+    if backend not in DRIVERS or parsed.drivername not in (backend, DRIVERS[backend]):
+        raise UsageError(f"store.url must begin with sqlite:/// or {DRIVERS['postgresql']}://")
+    if backend == "postgresql":
+        return create_engine(
+            parsed.set(drivername=DRIVERS[backend]),
+            **POOL,
+            hide_parameters=True,
+            connect_args={"options": "-c timezone=UTC -c client_encoding=UTF8"},
+        )
+    if parsed.database is None or parsed.database in ("", ":memory:"):
+        raise UsageError("store.url must name a file: sqlite:///path/to/afstem.db")
+    return _sqlite_engine(Path(parsed.database))
+
+
+def sqlite_file(engine: Engine) -> Path | None:
+    """The file of an SQLite store; None for PostgreSQL."""
+    return Path(engine.url.database) if engine.dialect.name == "sqlite" and engine.url.database else None
+
+
+def make_sqlite_file(path: Path) -> None:
+    """Make an SQLite store's file, mode 0600, and its folder, 0700, whatever the umask; one that is there stays."""
+    try:
+        private_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise UsageError(f"store.url: {path} cannot be made: {error.strerror}") from None
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)
+
+
+def use_write_ahead_log(engine: Engine) -> None:
+    """Let readers of an SQLite store (a report, an analyst) go on while a run writes; the file remembers it."""
+    with clean_errors(), engine.connect() as connection:
+        # The driver's own cursor: within a transaction, which SQLAlchemy would begin, the mode cannot change.
+        connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that only reads: all of its statements see the same state."""
+    with clean_errors(), engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that writes: committed at the end, rolled back by any exception."""
+    with clean_errors(), connected_to_write(engine) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def connected_to_write(engine: Engine) -> Iterator[Connection]:
+    """A connection whose transactions take SQLite's write lock at BEGIN.
+
+    A transaction that reads first and asks for the lock later is refused at once, without waiting, when somebody
+    else has written in between.
+    """
+    with engine.connect() as connection:
+        yield connection.execution_options(afstem_writes=True)
+
+
+@contextmanager
+def clean_errors() -> Iterator[None]:
+    """Turn what a driver raises into a `RunError` without a word of the data."""
+    try:
+        yield
+    except (StatementError, sqlite3.Error, psycopg.Error) as error:
+        raise RunError(describe(error)) from None
+
+
+def describe(error: Exception) -> str:
+    """One line about a driver's exception that holds no content: error name or SQLSTATE, and constraint."""
+    original = error.orig if isinstance(error, StatementError) and error.orig else error
+    if isinstance(original, sqlite3.Error):
+        name = getattr(original, "sqlite_errorname", None) or type(original).__name__
+        broken = _SQLITE_CONSTRAINT.fullmatch(str(original))
+        constraint = broken[1] if broken else None
+    elif isinstance(original, psycopg.OperationalError) and not original.sqlstate:
+        return "the store failed: PostgreSQL cannot be reached, or the connection was lost"
+    elif isinstance(original, psycopg.Error):
+        name = f"SQLSTATE {original.sqlstate}" if original.sqlstate else type(original).__name__
+        constraint = original.diag.constraint_name
+    else:
+        name, constraint = type(original).__name__, None
+    return f"the store failed: {name}" + (f" ({constraint})" if constraint else "")
+
+
+def _sqlite_engine(path: Path) -> Engine:
+    def connect() -> sqlite3.Connection:
+        # mode=rw: a connection never creates the file, so that it cannot come into being with the umask's mode.
+        # No isolation level: the driver begins no transaction of its own; `_begin` does, DDL included.
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_SECONDS
+        )
+        for pragma in SQLITE_PRAGMAS:
+            connection.execute(pragma)
+        return connection
+
+    engine = create_engine(f"sqlite+pysqlite:///{path.absolute()}", creator=connect, **POOL, hide_parameters=True)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> Any:
+    writes = connection.get_execution_options().get("afstem_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

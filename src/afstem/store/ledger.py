@@ -1,0 +1,102 @@
+"""The ledger: which extracts were applied by which run, and which runs are published (SPEC 5.2, 5.5)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
+
+from afstem.store.tables import extracts, runs
+
+ExtractState = Literal["applied", "held", "refused"]
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One row of ``runs``. ``finished_at`` is also the time its changes and its verifications carry; times have a zone.
+
+    ``counts`` is whatever the report wants to find again, as plain JSON.
+    """
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    as_of: date
+    status: str
+    records: int
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    report_published: bool = False
+
+
+@dataclass(frozen=True)
+class ExtractRow:
+    """One row of ``extracts``; ``code`` is the finding about a refused one, ``created_at`` when it was first pulled."""
+
+    extract_no: int
+    extract_id: str
+    actor: str
+    file: str
+    sha256: str
+    state: ExtractState
+    created_at: datetime
+    priority: int
+    records: int
+    code: int | None = None
+
+
+def write_run(connection: Connection, run: RunRow) -> None:
+    values = asdict(run) | {"counts": json.dumps(run.counts, ensure_ascii=False, sort_keys=True)}
+    connection.execute(insert(runs).values(values))
+
+
+def write_extracts(connection: Connection, run_id: str, delivered: list[ExtractRow]) -> None:
+    if delivered:
+        connection.execute(insert(extracts), [asdict(extract) | {"run_id": run_id} for extract in delivered])
+
+
+def next_extract_no(connection: Connection) -> int:
+    """A number that no extract has; nobody else takes it while the store is held exclusively."""
+    highest: int = connection.execute(select(func.coalesce(func.max(extracts.c.extract_no), 0))).scalar_one()
+    return highest + 1
+
+
+def applied_digests(connection: Connection, actor: str) -> set[str]:
+    """The SHA-256 of every extract of the actor that was applied."""
+    applied = select(extracts.c.sha256).where(extracts.c.actor == actor, extracts.c.state == "applied")
+    return set(connection.execute(applied).scalars())
+
+
+def previous_run_of(connection: Connection, actor: str) -> str | None:
+    """The last run in which an extract of the actor was applied."""
+    applied = select(extracts.c.run_id).where(extracts.c.actor == actor, extracts.c.state == "applied")
+    return connection.execute(applied.order_by(extracts.c.extract_no.desc()).limit(1)).scalar_one_or_none()
+
+
+def read_runs(connection: Connection) -> list[RunRow]:
+    """Every run that was committed, in the order in which they began."""
+    return _runs(connection, select(runs).order_by(runs.c.started_at, runs.c.run_id))
+
+
+def read_run(connection: Connection, run_id: str) -> RunRow | None:
+    return next(iter(_runs(connection, select(runs).where(runs.c.run_id == run_id))), None)
+
+
+def unpublished_runs(connection: Connection) -> list[str]:
+    """Runs that were committed, but whose report did not get its name; in the order in which they began."""
+    unpublished = select(runs.c.run_id).where(~runs.c.report_published)
+    return list(connection.execute(unpublished.order_by(runs.c.started_at, runs.c.run_id)).scalars())
+
+
+def mark_published(connection: Connection, run_id: str) -> None:
+    connection.execute(update(runs).where(runs.c.run_id == run_id).values(report_published=True))
+
+
+def _runs(connection: Connection, chosen: Select[Any]) -> list[RunRow]:
+    return [_run(row) for row in connection.execute(chosen)]
+
+
+def _run(row: Row[Any]) -> RunRow:
+    values = row._asdict()
+    return RunRow(**values | {"counts": json.loads(values["counts"])})

@@ -1,0 +1,1068 @@
+"""The rules of SPEC.md read a second time: one record at a time, slow and obvious.
+
+The real program decides a million records in columns. This module decides one record with an ``if``.
+The tests hold the two against each other. It therefore shares no line with the package: when the two
+disagree, one of them has misread the contract, and SPEC.md says which.
+
+The sections below follow SPEC.md, and name its paragraphs. Texts are kept as they were submitted
+until a rule looks at them; ``trimmed`` is the only place where white space is removed.
+
+Run as a program it writes what a workspace must give, one line a record::
+
+    python tests/reference.py WORKSPACE --as-of 2025-11-20 > expected.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import hashlib
+import io
+import json
+import re
+import sys
+import tomllib
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
+
+import phonenumbers
+import pyarrow as pa
+import pyarrow.parquet as pq
+from email_validator import EmailNotValidError, validate_email
+from phonenumbers import PhoneNumberType
+
+# ------------------------------------------------------------------------------------------------
+# The two files that a user may replace (2.5 and 4.4), as they are shipped
+# ------------------------------------------------------------------------------------------------
+
+CODELIST = {"1": "mobile", "2": "landline", "3": "email"}
+
+PERMISSIONS = {
+    "a-kasse": ["egne borgere"],
+    "jobcenter": ["egne borgere", "tidligere egne borgere"],
+    "kommune": ["egne borgere"],
+    "star": ["alle borgere"],
+}
+
+# 4.3: the primary code is the first of these.
+ORDER = [1014, 1001, 1010, 4575, 4405, 9153, 9155, 9156, 9157, 9158]
+
+NEEDED_COLUMNS = ["personnummer", "kontaktdatatype", "kontaktdata"]
+OPTIONAL_COLUMNS = ["registreret", "reference"]
+COLUMNS = NEEDED_COLUMNS + OPTIONAL_COLUMNS
+
+
+# ------------------------------------------------------------------------------------------------
+# The nouns
+# ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record as submitted. ``fault`` says why it could not be read; the texts are then None."""
+
+    record_no: int
+    personnummer: str | None = None
+    kontaktdatatype: str | None = None
+    kontaktdata: str | None = None
+    registreret: str | None = None
+    reference: str | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A whole extract is not read (4.1). ``why`` is for the person who debugs, never compared."""
+
+    code: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One actor of actors.toml; ``source`` is a folder."""
+
+    id: str
+    type: str
+    source: Path = Path()
+    encoding: str = "utf-8"
+    priority: int = 100
+
+
+@dataclass(frozen=True)
+class Period:
+    """A time in days. The last day is included; no last day means that it is still open (2.6)."""
+
+    valid_from: date
+    valid_to: date | None
+
+    def includes(self, day: date) -> bool:
+        return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
+
+    def ended_before(self, day: date) -> bool:
+        return self.valid_to is not None and self.valid_to < day
+
+
+@dataclass
+class World:
+    """All that a verdict may depend on beside the record and its actor.
+
+    ``citizens`` maps a CPR number to its status, ``relations`` maps (CPR number, actor id, kind) to periods,
+    ``email_subscriptions`` maps a CPR number to periods. Nothing here is read from a clock.
+    """
+
+    as_of: date
+    started_at: datetime
+    timezone: str = "Europe/Copenhagen"
+    citizens: dict[str, str] = field(default_factory=dict)
+    relations: dict[tuple[str, str, str], list[Period]] = field(default_factory=dict)
+    email_subscriptions: dict[str, list[Period]] = field(default_factory=dict)
+    codelist: dict[str, str] = field(default_factory=lambda: CODELIST)
+    permissions: dict[str, list[str]] = field(default_factory=lambda: PERMISSIONS)
+
+
+def trimmed(text: str | None) -> str:
+    """The text without Unicode white space at both ends; nothing at all counts as blank (2.3)."""
+    return "" if text is None else text.strip()
+
+
+# ------------------------------------------------------------------------------------------------
+# 2.3 Extracts
+# ------------------------------------------------------------------------------------------------
+
+ENDINGS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
+
+
+def is_extract_name(name: str) -> bool:
+    return name.endswith(ENDINGS) and not name.startswith(".")
+
+
+def read_extract(path: Path, encoding: str = "utf-8") -> list[Record] | Refusal:
+    """All records of one file, read as what its name says, or the reason why it is refused (1014).
+
+    ``encoding`` is the actor's, and is for CSV only.
+    """
+    if path.name.endswith(".parquet"):
+        return read_parquet(path)
+    content = path.read_bytes()
+    if path.name.endswith(".gz"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            return Refusal(1014, f"not a whole gzip file: {error}")
+    if content == b"":
+        return Refusal(1014, "an empty file")
+    if path.name.removesuffix(".gz").endswith(".csv"):
+        return read_csv(content, encoding)
+    return read_json_lines(content)
+
+
+# --- lines --------------------------------------------------------------------------------------
+
+
+def physical_lines(content: bytes) -> list[bytes]:
+    """Lines end at LF, and one CR before it belongs to the ending. Any other CR is part of the line."""
+    *ended, last = content.split(b"\n")
+    return [line.removesuffix(b"\r") for line in ended] + [last]
+
+
+def without_utf8_mark(content: bytes) -> bytes:
+    return content.removeprefix(b"\xef\xbb\xbf")
+
+
+def decoded(line: bytes, encoding: str) -> str | None:
+    """The line as text, or None where its bytes mean nothing in the encoding. Never guessed (TRAPS.md)."""
+    try:
+        return line.decode({"utf-8": "utf-8", "windows-1252": "cp1252", "iso-8859-1": "latin-1"}[encoding])
+    except UnicodeDecodeError:
+        return None
+
+
+# --- CSV ----------------------------------------------------------------------------------------
+
+
+def read_csv(content: bytes, encoding: str) -> list[Record] | Refusal:
+    if encoding == "utf-8":
+        content = without_utf8_mark(content)
+    header_line, *lines = physical_lines(content)
+
+    header_text = decoded(header_line, encoding)
+    if header_text is None:
+        return Refusal(1014, "the header is not in the encoding")
+    separator = ";" if ";" in header_text else ","
+    header = split_line(header_text, separator)
+    if header is None:
+        return Refusal(1014, "the header is wrongly quoted")
+    names = [name.strip().casefold() for name in header]
+    trouble = trouble_with_columns(names)
+    if trouble:
+        return trouble
+
+    records = []
+    for record_no, line in enumerate(lines, start=1):
+        text = decoded(line, encoding)
+        if text is None:
+            records.append(Record(record_no, fault="encoding"))
+            continue
+        if text.strip() == "":
+            continue  # a blank line is no record, but it has a number
+        fields = split_line(text, separator)
+        if fields is None or len(fields) != len(names):
+            records.append(Record(record_no, fault="columns"))
+            continue
+        # A column that the extract leaves out is None; an unknown column is ignored.
+        named = {name: value for name, value in zip(names, fields, strict=True) if name in COLUMNS}
+        records.append(Record(record_no, **named))
+    return records
+
+
+def split_line(line: str, separator: str) -> list[str] | None:
+    """The fields of one line by RFC 4180, strictly; None where the quoting is wrong.
+
+    A field is either without any quotation mark, or begins with one at once and ends with one right before
+    the separator or the end of the line; a quotation mark inside is written twice.
+    """
+    fields = []
+    position = 0
+    while True:
+        if line.startswith('"', position):
+            text = ""
+            position += 1
+            while True:
+                closing = line.find('"', position)
+                if closing == -1:
+                    return None  # never closed
+                text += line[position:closing]
+                position = closing + 1
+                if not line.startswith('"', position):
+                    break
+                text += '"'  # two of them: one that belongs to the text
+                position += 1
+        else:
+            end = line.find(separator, position)
+            end = len(line) if end == -1 else end
+            text = line[position:end]
+            if '"' in text:
+                return None
+            position = end
+        fields.append(text)
+        if position == len(line):
+            return fields
+        if not line.startswith(separator, position):
+            return None  # something between the closing mark and the separator
+        position += 1
+
+
+def trouble_with_columns(names: list[str]) -> Refusal | None:
+    """``names`` are trimmed and in lower case. Only the columns that SPEC names matter."""
+    for name in NEEDED_COLUMNS:
+        if name not in names:
+            return Refusal(1014, f"no column {name}")
+    for name in COLUMNS:
+        if names.count(name) > 1:
+            return Refusal(1014, f"column {name} twice")
+    return None
+
+
+# --- JSON Lines ---------------------------------------------------------------------------------
+
+
+class JsonObject(dict[str, Any]):
+    """A JSON object that remembers the keys it was given twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        keys = [key for key, _ in pairs]
+        self.twice = {key for key in keys if keys.count(key) > 1}
+
+
+def read_json_lines(content: bytes) -> list[Record]:
+    records: list[Record] = []
+    for line in physical_lines(without_utf8_mark(content)):
+        for parts in records_of_message(line):
+            records.append(Record(record_no=len(records) + 1, **parts))
+    return records
+
+
+def records_of_message(line: bytes) -> list[dict[str, str | None]]:
+    """The records of one line: what to give to ``Record`` for each. An unreadable line counts as one."""
+    text = decoded(line, "utf-8")
+    if text is None:
+        return [{"fault": "encoding"}]
+    if text.strip() == "":
+        return []  # blank: no record, and no number
+    try:
+        message = json.loads(text, object_pairs_hook=JsonObject, parse_constant=refuse_constant)
+    except (ValueError, RecursionError):
+        return [{"fault": "json"}]
+
+    if not isinstance(message, JsonObject):
+        return [{"fault": "message"}]
+    elements = message.get("kontaktinformationer")
+    if not isinstance(elements, list):
+        return [{"fault": "message"}]
+
+    fault = fault_of_message(message)
+    if fault:
+        return [{"fault": fault}] * max(1, len(elements))
+    return [record_of_element(message, element) for element in elements]
+
+
+def refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def fault_of_message(message: JsonObject) -> str | None:
+    if message.twice & {"personnummer", "registreret", "reference", "kontaktinformationer"}:
+        return "message"
+    for key in ["personnummer", "registreret", "reference"]:
+        value = message.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            return "message"
+        if has_lone_surrogate(value):
+            return "encoding"
+    return None
+
+
+def record_of_element(message: JsonObject, element: object) -> dict[str, str | None]:
+    if not isinstance(element, JsonObject) or element.twice & {"kontaktdatatype", "kontaktdata"}:
+        return {"fault": "message"}
+    contact_code: object = element.get("kontaktdatatype")
+    if isinstance(contact_code, int) and not isinstance(contact_code, bool):
+        contact_code = str(contact_code)
+    value: object = element.get("kontaktdata")
+    if not isinstance(contact_code, str | None) or not isinstance(value, str | None):
+        return {"fault": "message"}
+    if has_lone_surrogate(contact_code or "") or has_lone_surrogate(value or ""):
+        return {"fault": "encoding"}
+    return {
+        "personnummer": message.get("personnummer"),
+        "registreret": message.get("registreret"),
+        "reference": message.get("reference"),
+        "kontaktdatatype": contact_code,
+        "kontaktdata": value,
+    }
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """JSON can write half of a character (``\\ud800``), which no file and no database can hold."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+# --- Parquet ------------------------------------------------------------------------------------
+
+
+def read_parquet(path: Path) -> list[Record] | Refusal:
+    content = path.read_bytes()
+    try:
+        with pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True) as file:
+            table = file.read()
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        return Refusal(1014, f"not a readable Parquet file: {error}")
+
+    names = [name.strip().casefold() for name in table.column_names]
+    trouble = trouble_with_columns(names)
+    if trouble:
+        return trouble
+    cells: dict[str, list[str | bytes | None]] = {}
+    for name in COLUMNS:
+        if name not in names:
+            cells[name] = [None] * table.num_rows
+            continue
+        texts = texts_of_column(name, table.column(names.index(name)))
+        if texts is None:
+            return Refusal(1014, f"column {name} has a type that is not allowed")
+        cells[name] = texts
+
+    records = []
+    for row in range(table.num_rows):
+        values: dict[str, str | None] = {}
+        for name in COLUMNS:
+            cell = cells[name][row]
+            if isinstance(cell, bytes):
+                text = decoded(cell, "utf-8")
+                if text is None:
+                    values = {"fault": "encoding"}
+                    break
+                values[name] = text
+            else:
+                values[name] = cell
+        records.append(Record(row + 1, **values))
+    return records
+
+
+def texts_of_column(name: str, column: pa.ChunkedArray) -> list[str | bytes | None] | None:
+    """The column's cells; texts as bytes, since nothing has yet looked whether they are UTF-8.
+
+    None if the column has a type that SPEC 2.3 does not allow for it.
+    """
+    kind = column.type
+    if pa.types.is_null(kind):
+        return [None] * len(column)
+    if is_text(kind) or (pa.types.is_dictionary(kind) and is_text(kind.value_type)):
+        if pa.types.is_dictionary(kind):
+            column = column.cast(kind.value_type)
+        cells: list[str | bytes | None] = column.cast(pa.large_binary()).to_pylist()
+        return cells
+    if name == "kontaktdatatype" and pa.types.is_integer(kind):
+        return [None if number is None else str(number) for number in column.to_pylist()]
+    if name == "registreret" and (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        return [None if number is None else written_time(number, kind) for number in ticks(column)]
+    return None
+
+
+def is_text(kind: pa.DataType) -> bool:
+    return kind in (pa.string(), pa.large_string(), pa.string_view())
+
+
+def ticks(column: pa.ChunkedArray) -> list[int | None]:
+    """A date or timestamp as the integer it is stored as (days or fractions of a second since 1970)."""
+    integer = pa.int32() if pa.types.is_date32(column.type) else pa.int64()
+    numbers: list[int | None] = column.cast(integer).to_pylist()
+    return numbers
+
+
+def written_time(number: int, kind: pa.DataType) -> str:
+    """A date or timestamp as ISO 8601, so that one rule judges it, wherever it came from."""
+    if pa.types.is_date32(kind):
+        microseconds = number * 86_400_000_000
+    elif pa.types.is_date64(kind):
+        microseconds = number * 1000
+    else:
+        per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[kind.unit]
+        microseconds = number * 1_000_000 // per_second
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return "not within the years 1 to 9999"  # which is not a time: 1014
+    if pa.types.is_date(kind):
+        return moment.date().isoformat()
+    return moment.isoformat() if kind.tz is not None else moment.replace(tzinfo=None).isoformat()
+
+
+# ------------------------------------------------------------------------------------------------
+# 4.2 About one record
+# ------------------------------------------------------------------------------------------------
+
+
+def judge(record: Record, actor: Actor, world: World) -> list[int]:
+    """The findings of one record, in the order of 4.3; no finding means that it is accepted."""
+    if is_unreadable(record, world):
+        return [1014]  # 4.3: 1014 stands alone
+
+    found = set()
+    contact_type = contact_type_of(record, world)
+    value = trimmed(record.kontaktdata)
+    removes = value == ""
+
+    # Who is it about?
+    number = cpr_number(record.personnummer)
+    if number is None:
+        found.add(1001)  # 4.3: and nothing that needs the citizen is judged
+    else:
+        known = number in world.citizens and number != UNKNOWN_CITIZEN
+        allowed = may_write(actor, number, world)
+        if not known:
+            found.add(1010)
+        if not allowed:
+            found.add(4575)
+        if known and allowed:  # 4.3: nobody learns about a citizen they may not write
+            if world.citizens[number] == "90":
+                found.add(4405)
+            if contact_type == "email" and removes and has_email_subscription(number, world):
+                found.add(9155)
+
+    # What does it say? 4.3: judged always.
+    if contact_type is None:
+        found.add(9153)
+    if contact_type == "mobile" and not removes and mobile_number(value) is None:
+        found.add(9156)
+    if contact_type == "landline" and not removes and landline_number(value) is None:
+        found.add(9157)
+    if contact_type == "email" and not removes and email_address(value) is None:
+        found.add(9158)
+
+    return [code for code in ORDER if code in found]
+
+
+def contact_type_of(record: Record, world: World) -> str | None:
+    """mobile, landline or email; None if the identifier is not in the codelist (2.5)."""
+    return world.codelist.get(trimmed(record.kontaktdatatype))
+
+
+def stored_value(record: Record, world: World) -> str | None:
+    """What an accepted record puts into the store; None removes (4.5)."""
+    value = trimmed(record.kontaktdata)
+    if value == "":
+        return None
+    read = {"mobile": mobile_number, "landline": landline_number, "email": email_address}
+    contact_type = contact_type_of(record, world)
+    assert contact_type is not None, "a record outside the codelist is never accepted"
+    return read[contact_type](value)
+
+
+# --- 1014 ---------------------------------------------------------------------------------------
+
+
+def is_unreadable(record: Record, world: World) -> bool:
+    if record.fault is not None:
+        return True
+    if trimmed(record.personnummer) == "" or trimmed(record.kontaktdatatype) == "":
+        return True
+    if len(trimmed(record.reference)) > 64:
+        return True
+    if trimmed(record.registreret) != "":
+        registered = registered_at(record, world)
+        return registered is None or registered > world.started_at + timedelta(minutes=5)
+    return False
+
+
+# The ways in which Python 3.11 lets a date be written, any one character, and 24 o'clock, which it refuses.
+TWENTY_FOUR = re.compile(
+    r"(\d{4}-\d\d-\d\d|\d{8}|\d{4}-W\d\d-\d|\d{4}-W\d\d(?!-)|\d{4}W\d{3}|\d{4}W\d\d).24", re.ASCII | re.DOTALL
+)
+
+
+def registered_at(record: Record, world: World) -> datetime | None:
+    """The time of ``registreret`` in UTC, or None if it is not a time (2.3). Not for a blank one."""
+    text = trimmed(record.registreret)
+    if TWENTY_FOUR.match(text):
+        return None  # later Pythons take it for the next day's midnight; the contract is 3.11's
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=ZoneInfo(world.timezone), fold=0)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+# --- 1001 and 1010 ------------------------------------------------------------------------------
+
+UNKNOWN_CITIZEN = "0000000000"
+
+
+def cpr_number(text: str | None) -> str | None:
+    """The ten digits, or None if the text is no CPR number (1001). Modulus 11 is never a reason."""
+    digits = trimmed(text)
+    if len(digits) == 11 and digits[6] == "-":  # position 7
+        digits = digits[:6] + digits[7:]
+    if not re.fullmatch("[0-9]{10}", digits):
+        return None
+    if digits == UNKNOWN_CITIZEN:
+        return digits  # the official number for "unknown": 1010, not 1001
+    day, month, year = int(digits[0:2]), int(digits[2:4]), full_year(digits)
+    try:
+        date(year, month, day)
+    except ValueError:
+        return None
+    return digits
+
+
+def full_year(digits: str) -> int:
+    """The century rule of DOMAIN.md 6: by the two digits of the year and digit 7."""
+    year, seventh = int(digits[4:6]), int(digits[6])
+    if seventh <= 3:
+        return 1900 + year
+    if seventh in (4, 9):
+        return 2000 + year if year <= 36 else 1900 + year
+    return 2000 + year if year <= 57 else 1800 + year
+
+
+# --- 4575: kinds of access (4.4) ----------------------------------------------------------------
+
+
+def may_write(actor: Actor, number: str, world: World) -> bool:
+    """Whether one of the kinds of access of the actor's organisation type holds on the as-of date."""
+    return any(access_holds(kind, actor, number, world) for kind in world.permissions.get(actor.type, []))
+
+
+def access_holds(kind: str, actor: Actor, number: str, world: World) -> bool:
+    def periods(relation: str) -> list[Period]:
+        return world.relations.get((number, actor.id, relation), [])
+
+    match kind:
+        case "alle borgere" | "anden aktør - alle borgere" | "system - alle borgere":
+            return True
+        case "egne borgere":
+            return any(period.includes(world.as_of) for period in periods("own"))
+        case "tidligere egne borgere":
+            return any(period.ended_before(world.as_of) for period in periods("own"))
+        case "gæsteadgang":
+            return any(period.includes(world.as_of) for period in periods("guest"))
+        case "anden aktør - egne borgere":
+            return any(period.includes(world.as_of) for period in periods("external-own"))
+        case "anden aktør - gæsteadgang":
+            return any(period.includes(world.as_of) for period in periods("external-guest"))
+    raise ValueError(f"permissions.toml: no such kind of access: {kind!r}")
+
+
+# --- 9155 ---------------------------------------------------------------------------------------
+
+
+def has_email_subscription(number: str, world: World) -> bool:
+    return any(period.includes(world.as_of) for period in world.email_subscriptions.get(number, []))
+
+
+# --- 9156 and 9157: phone numbers (4.5) ---------------------------------------------------------
+
+MOBILE_KINDS = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
+LANDLINE_KINDS = {
+    PhoneNumberType.FIXED_LINE,
+    PhoneNumberType.FIXED_LINE_OR_MOBILE,
+    PhoneNumberType.MOBILE,
+    PhoneNumberType.VOIP,
+    PhoneNumberType.PERSONAL_NUMBER,
+    PhoneNumberType.UAN,
+}
+
+
+def mobile_number(value: str) -> str | None:
+    return phone_number(value, MOBILE_KINDS)
+
+
+def landline_number(value: str) -> str | None:
+    return phone_number(value, LANDLINE_KINDS)
+
+
+def phone_number(value: str, kinds: set[int]) -> str | None:
+    """The number as E.164, or None if it is not valid as one of the kinds. ``value`` is trimmed."""
+    if any(character.isalpha() or unicodedata.category(character) == "Cc" for character in value):
+        return None
+    try:
+        number = phonenumbers.parse(value, "DK")
+    except phonenumbers.NumberParseException:
+        return None
+    if number.extension is not None or not phonenumbers.is_valid_number(number):
+        return None
+    if phonenumbers.number_type(number) not in kinds:
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+# --- 9158: email addresses ----------------------------------------------------------------------
+
+
+def email_address(value: str) -> str | None:
+    """The address as it is stored, or None if it is not valid. ``value`` is trimmed, not blank."""
+    try:
+        return validate_email(value, check_deliverability=False).normalized
+    except EmailNotValidError:
+        return None
+
+
+# ------------------------------------------------------------------------------------------------
+# 5 Reconciliation
+# ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A value (or None, its removal) that somebody claims for one citizen and contact type.
+
+    Both an accepted record and a row of the store are claims; 5.3 says which of two is the greater.
+    ``loaded`` marks a first filling (contacts of 2.6), which is older than any extract.
+    """
+
+    value: str | None
+    registered_at: datetime
+    created_at: datetime
+    actor: str
+    priority: int = 100
+    record_no: int = 0
+    sha256: str = ""
+    loaded: bool = False
+
+    def strength(self) -> tuple[bool, datetime, datetime, int, str, int, str]:
+        """Python compares this from left to right; the greatest wins."""
+        return (
+            not self.loaded,
+            self.registered_at,
+            self.created_at,
+            -self.priority,
+            self.actor,
+            self.record_no,
+            self.sha256,
+        )
+
+
+# One citizen and one contact type: ("0207901234", "email").
+Place = tuple[str, str]
+
+
+def reconcile(claims: list[Claim], stored: Claim | None) -> tuple[Claim, list[str]]:
+    """For one place: the claim that the store holds afterwards, and the outcome of each claim (5.1).
+
+    ``claims`` are those of this run, at least one; ``stored`` is None where the store has no row.
+    """
+    before = None if stored is None else stored.value  # nothing stored agrees with a removal
+    winner = max([*claims, *([] if stored is None else [stored])], key=Claim.strength)
+    outcomes = []
+    for claim in claims:
+        if claim.value != winner.value:
+            outcomes.append("superseded")
+        elif claim is winner and winner.value != before:
+            outcomes.append("applied")
+        else:
+            outcomes.append("unchanged")
+    return winner, outcomes
+
+
+# ------------------------------------------------------------------------------------------------
+# 2.1, 2.2, 2.6: configuration and reference data
+# ------------------------------------------------------------------------------------------------
+
+
+def read_actors(path: Path, workspace: Path) -> list[Actor]:
+    actors = []
+    for entry in tomllib.loads(path.read_text("utf-8"))["actor"]:
+        if entry.get("login", "source") != "source":
+            raise ValueError(f"{path.name}: actor {entry['id']}: login by manifest is not supported yet")
+        actors.append(
+            Actor(
+                id=entry["id"],
+                type=entry["type"],
+                source=folder_of_source(entry["source"], workspace),
+                encoding=entry.get("encoding", "utf-8"),
+                priority=entry.get("priority", 100),
+            )
+        )
+    return actors
+
+
+def folder_of_source(source: str, workspace: Path) -> Path:
+    """Local folders only: a path, from the workspace if relative, or a file: URL."""
+    if source.startswith("file:"):
+        return Path(unquote(urlsplit(source).path))
+    return workspace / source
+
+
+def read_reference_table(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of one table of 2.6, from .parquet or .csv; none if there is no such file."""
+    parquet, text = folder / f"{name}.parquet", folder / f"{name}.csv"
+    if parquet.exists():
+        with pq.ParquetFile(parquet) as file:
+            rows: list[dict[str, Any]] = file.read().to_pylist()
+        return rows
+    if text.exists():
+        with text.open(encoding="utf-8-sig", newline="") as lines:
+            return [
+                {column.strip().casefold(): value.strip() for column, value in row.items()}
+                for row in csv.DictReader(lines, delimiter=";", strict=True)
+            ]
+    return []
+
+
+def day_of(cell: date | str | None) -> date | None:
+    """A date of reference data, which is a text in CSV, and may be a date in Parquet."""
+    if cell is None or cell == "":
+        return None
+    if isinstance(cell, datetime):
+        return cell.date()
+    return cell if isinstance(cell, date) else date.fromisoformat(cell.strip())
+
+
+def period_of(row: dict[str, Any]) -> Period:
+    begin = day_of(row["valid_from"])
+    if begin is None:
+        raise ValueError("reference data: valid_from is empty")
+    return Period(begin, day_of(row["valid_to"]))
+
+
+def number_of(row: dict[str, Any]) -> str:
+    """The CPR number of a row of reference data as ten digits, if it is one."""
+    return cpr_number(row["personnummer"]) or trimmed(row["personnummer"])
+
+
+def read_world(folder: Path, world: World) -> World:
+    """The world with the citizens, relations and subscriptions of a reference folder put into it."""
+    for row in read_reference_table(folder, "citizens"):
+        world.citizens[number_of(row)] = str(row["status"])
+    for row in read_reference_table(folder, "relations"):
+        world.relations.setdefault((number_of(row), row["actor"], row["kind"]), []).append(period_of(row))
+    for row in read_reference_table(folder, "subscriptions"):
+        if row["channel"] == "email":
+            world.email_subscriptions.setdefault(number_of(row), []).append(period_of(row))
+    return world
+
+
+def read_first_filling(folder: Path, world: World) -> dict[Place, Claim]:
+    """The rows of ``contacts`` (2.6) as claims that lose against every extract."""
+    filling = {}
+    for row in read_reference_table(folder, "contacts"):
+        registered = row["registreret"]
+        record = Record(
+            record_no=0,
+            personnummer=row["personnummer"],
+            kontaktdatatype=str(row["kontaktdatatype"]),
+            kontaktdata=row["kontaktdata"],
+            registreret=registered.isoformat() if isinstance(registered, date) else registered,
+        )
+        contact_type = contact_type_of(record, world)
+        value = None if contact_type is None else stored_value(record, world)
+        moment = registered_at(record, world)
+        if contact_type is None or moment is None or (value is None and trimmed(record.kontaktdata) != ""):
+            raise ValueError("reference data: contacts has a row that is not valid")
+        filling[number_of(row), contact_type] = Claim(
+            value, registered_at=moment, created_at=moment, actor=row["actor"], loaded=True
+        )
+    return filling
+
+
+# ------------------------------------------------------------------------------------------------
+# 3 What a run does
+# ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExtractVerdict:
+    """``state`` is applied, refused or already-applied; ``code`` only where it was refused."""
+
+    actor: str
+    file: str
+    sha256: str
+    state: str
+    code: int | None = None
+
+    @property
+    def extract_id(self) -> str:
+        return f"{self.actor}-{self.sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class RecordVerdict:
+    """What became of one record. ``codes`` are all its findings, the primary one first."""
+
+    actor: str
+    file: str
+    sha256: str
+    record_no: int
+    contact_type: str | None
+    outcome: str
+    codes: list[int]
+
+    @property
+    def primary_code(self) -> int | None:
+        return self.codes[0] if self.codes else None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row of contact_history: a value that changed."""
+
+    personnummer: str
+    contact_type: str
+    before: str | None
+    after: str | None
+    actor: str
+    sha256: str
+    record_no: int
+
+
+@dataclass
+class Stored:
+    """What one run leaves for the next: the claims that stand, and the extracts that were applied."""
+
+    contacts: dict[Place, Claim] = field(default_factory=dict)
+    applied: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass
+class Expected:
+    """All that one run over a workspace must give."""
+
+    extracts: list[ExtractVerdict] = field(default_factory=list)
+    records: list[RecordVerdict] = field(default_factory=list)
+    history: list[Change] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
+    stored: Stored = field(default_factory=Stored)
+    first_pulled: dict[tuple[str, str], datetime] = field(default_factory=dict)
+
+    @property
+    def store(self) -> dict[Place, tuple[str | None, datetime, str]]:
+        """The contacts table: (CPR number, contact type) to (value, registered_at, actor)."""
+        contacts = self.stored.contacts
+        return {place: (claim.value, claim.registered_at, claim.actor) for place, claim in contacts.items()}
+
+
+def run(
+    workspace: Path,
+    as_of: date,
+    started_at: datetime,
+    stored: Stored | None = None,
+    first_pulled: dict[tuple[str, str], datetime] | None = None,
+    codelist: dict[str, str] | None = None,
+    permissions: dict[str, list[str]] | None = None,
+    reference: str = "reference",
+) -> Expected:
+    """What a run over a workspace must give, in its verdicts and in the store.
+
+    ``workspace`` holds afstem.toml, actors.toml, the sources and the folder ``reference``. ``stored`` and
+    ``first_pulled`` are those of an earlier ``Expected``; without ``stored``, the first filling of the
+    reference folder is what the store holds. ``first_pulled`` is by (actor id, SHA-256) and says when an
+    extract was created. ``started_at`` has a time zone. Actors that cannot be reached are ``unavailable``.
+    """
+    config = tomllib.loads((workspace / "afstem.toml").read_text("utf-8"))
+    paths = config.get("paths", {})
+    if codelist is None:
+        codelist = read_setting(workspace, paths.get("codelist"), "codes", CODELIST)
+    if permissions is None:
+        permissions = read_setting(workspace, paths.get("permissions"), "allowed", PERMISSIONS)
+    world = read_world(
+        workspace / reference,
+        World(
+            as_of=as_of,
+            started_at=started_at,
+            timezone=config.get("run", {}).get("timezone", "Europe/Copenhagen"),
+            codelist=codelist,
+            permissions=permissions,
+        ),
+    )
+    if stored is None:
+        stored = Stored(read_first_filling(workspace / reference, world))
+    expected = Expected(
+        stored=Stored(dict(stored.contacts), set(stored.applied)), first_pulled=dict(first_pulled or {})
+    )
+
+    accepted: dict[Place, list[tuple[Claim, RecordVerdict]]] = {}
+    for actor in read_actors(workspace / paths.get("actors", "actors.toml"), workspace):
+        if not actor.source.is_dir():
+            expected.unavailable.append(actor.id)
+            continue
+        seen: set[str] = set()
+        for path in extracts_of(actor):
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            created_at = expected.first_pulled.setdefault((actor.id, sha256), started_at)
+
+            # 5.5: known by (actor, SHA-256)
+            if (actor.id, sha256) in stored.applied or sha256 in seen:
+                expected.extracts.append(ExtractVerdict(actor.id, path.name, sha256, "already-applied"))
+                continue
+            seen.add(sha256)
+
+            # 4.1: about the whole extract
+            records = read_or_refuse(path, actor, world)
+            if isinstance(records, Refusal):
+                expected.extracts.append(ExtractVerdict(actor.id, path.name, sha256, "refused", records.code))
+                continue
+            expected.extracts.append(ExtractVerdict(actor.id, path.name, sha256, "applied"))
+            expected.stored.applied.add((actor.id, sha256))
+
+            # 4.2: about each record
+            for record in records:
+                codes = judge(record, actor, world)
+                contact_type = contact_type_of(record, world)
+                verdict = RecordVerdict(actor.id, path.name, sha256, record.record_no, contact_type, "rejected", codes)
+                if codes:
+                    expected.records.append(verdict)
+                    continue
+                number = cpr_number(record.personnummer)
+                assert number is not None, "else it had the finding 1001"
+                assert contact_type is not None, "else it had the finding 9153"
+                claim = claim_of(record, actor, world, created_at, sha256)
+                accepted.setdefault((number, contact_type), []).append((claim, verdict))
+
+    # 5.3: who wins
+    for place, rivals in accepted.items():
+        earlier = expected.stored.contacts.get(place)
+        winner, outcomes = reconcile([claim for claim, _ in rivals], earlier)
+        expected.stored.contacts[place] = winner
+        for (claim, verdict), outcome in zip(rivals, outcomes, strict=True):
+            expected.records.append(replace(verdict, outcome=outcome))
+            if outcome == "applied":
+                before = None if earlier is None else earlier.value
+                expected.history.append(Change(*place, before, claim.value, claim.actor, claim.sha256, claim.record_no))
+    expected.extracts.sort(key=lambda verdict: (verdict.actor, verdict.file))
+    expected.records.sort(key=lambda verdict: (verdict.actor, verdict.file, verdict.record_no))
+    return expected
+
+
+def read_or_refuse(path: Path, actor: Actor, world: World) -> list[Record] | Refusal:
+    """The records of an extract, unless the whole of it is refused (4.1)."""
+    if not world.permissions.get(actor.type):
+        return Refusal(1013, f"organisation type {actor.type} has no kind of access at all")
+    return read_extract(path, actor.encoding)
+
+
+def claim_of(record: Record, actor: Actor, world: World, created_at: datetime, sha256: str) -> Claim:
+    """What an accepted record claims. Without registreret the extract's creation time counts (5.3)."""
+    registered = registered_at(record, world) if trimmed(record.registreret) else created_at
+    assert registered is not None, "an accepted record has a readable time, or none"
+    return Claim(
+        value=stored_value(record, world),
+        registered_at=registered,
+        created_at=created_at,
+        actor=actor.id,
+        priority=actor.priority,
+        record_no=record.record_no,
+        sha256=sha256,
+    )
+
+
+def read_setting(workspace: Path, name: str | None, table: str, shipped: dict[str, Any]) -> dict[str, Any]:
+    """One table of a TOML file that the workspace names, or the shipped one."""
+    if name is None:
+        return shipped
+    content: dict[str, Any] = tomllib.loads((workspace / name).read_text("utf-8"))[table]
+    return content
+
+
+def extracts_of(actor: Actor) -> list[Path]:
+    """The extracts in the actor's source folder, by name; no folder below it is looked into."""
+    return sorted(
+        (path for path in actor.source.iterdir() if path.is_file() and is_extract_name(path.name)),
+        key=lambda path: path.name,
+    )
+
+
+# ------------------------------------------------------------------------------------------------
+# As a program: what a workspace must give, as CSV
+# ------------------------------------------------------------------------------------------------
+
+
+def lines_of(expected: Expected) -> Iterator[list[str | int]]:
+    """One line for each refused extract and each record, sorted by actor, file and record_no."""
+    lines = [
+        (extract.actor, extract.file, 0, "", "refused", str(extract.code))
+        for extract in expected.extracts
+        if extract.state == "refused"
+    ]
+    for verdict in expected.records:
+        codes = " ".join(str(code) for code in verdict.codes)
+        contact_type = verdict.contact_type or ""
+        lines.append((verdict.actor, verdict.file, verdict.record_no, contact_type, verdict.outcome, codes))
+    for actor, file, record_no, *rest in sorted(lines):
+        yield [actor, file, record_no or "", *rest]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What a run over a workspace must give, as CSV.")
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--as-of", type=date.fromisoformat, required=True)
+    parser.add_argument(
+        "--started-at",
+        type=datetime.fromisoformat,
+        default=datetime.now(UTC),
+        help="when the run starts, with offset (default: now); only registreret in the future depends on it",
+    )
+    arguments = parser.parse_args()
+    expected = run(arguments.workspace, arguments.as_of, arguments.started_at)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="")
+    page = csv.writer(sys.stdout, delimiter=";", lineterminator="\n")
+    page.writerow(["actor", "file", "record_no", "contact_type", "outcome", "codes"])
+    page.writerows(lines_of(expected))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,370 @@
+"""Applying a run: all of it or nothing, once, and as the store's own counts say (SPEC 3, 5.2, 5.5)."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.pool import PoolProxiedConnection
+
+from afstem.errors import RunError
+from afstem.finding_memory import MEMORY_SCHEMA
+from afstem.reconcile import CANDIDATE_SCHEMA
+from afstem.schema import ContactType
+from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
+from afstem.store.connection import open_engine, reading
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+STARTED_AT = datetime(2026, 3, 1, 1, 0, tzinfo=UTC)
+CREATED_AT = datetime(2026, 2, 28, 23, 59, 59, 999_999, tzinfo=UTC)
+
+A, B = 41000001, 4100000002
+"""No CPR numbers: no month has 0 or 41 days. The first is stored with two zeros in front."""
+
+CHANGE_SCHEMA = pa.schema([*CANDIDATE_SCHEMA, ("changed", pa.bool_()), ("before", pa.string())])
+
+MOBILE, EMAIL = ContactType.MOBILE, ContactType.EMAIL
+
+
+def run_row(name: str, **values: Any) -> RunRow:
+    given = {"finished_at": STARTED_AT + timedelta(minutes=3), "as_of": date(2026, 3, 1), "status": "done"}
+    return RunRow(run_id=name, started_at=STARTED_AT, records=3, **given | values)
+
+
+def extract_row(number: int, actor: str = "a", **values: Any) -> ExtractRow:
+    given = {"state": "applied", "created_at": CREATED_AT, "priority": 100, "records": 3}
+    digest = f"{number:064x}"
+    return ExtractRow(
+        extract_no=number,
+        extract_id=f"{actor}-{digest[-12:]}",
+        actor=actor,
+        file="f.csv",
+        **{"sha256": digest} | given | values,
+    )
+
+
+def change_table(*rows: tuple[int, int, str | None, int, int, int, bool, str | None]) -> pa.Table:
+    return pa.table(
+        [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), CHANGE_SCHEMA, strict=True)],
+        schema=CHANGE_SCHEMA,
+    )
+
+
+def accept(counts: AppliedCounts) -> None:
+    """A verification that is content."""
+
+
+def rows_of(store: Store, table: str) -> list[dict[str, Any]]:
+    with reading(store._engine) as connection:
+        return [dict(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY 1, 2")).mappings()]
+
+
+def everything(store: Store) -> dict[str, list[dict[str, Any]]]:
+    return {
+        table: rows_of(store, table) for table in ("contacts", "contact_history", "extracts", "runs", "finding_memory")
+    }
+
+
+def memory_table(*rows: tuple[str, str, int, str, str, int]) -> pa.Table:
+    return pa.table([list(values) for values in zip(*rows, strict=True)], names=MEMORY_SCHEMA.names).cast(MEMORY_SCHEMA)
+
+
+FIRST = change_table(
+    (A, MOBILE, "+4520000001", 1_700_000_000_000_001, 1, 7, True, None),
+    (A, EMAIL, None, -62_135_596_800_000_000, 2, 1, False, None),
+    (B, EMAIL, 'ø";\\.\t,ß@example.dk', 253_402_300_799_999_999, 1, 9, True, "old@example.dk"),
+)
+
+
+def apply_first(store: Store, **values: Any) -> AppliedCounts:
+    arguments = {
+        "extracts": [extract_row(1), extract_row(2, "b"), extract_row(3, "b", state="refused", code=1014, records=0)],
+        "changes": [FIRST],
+        "memory": {"a": memory_table(("t", "email", 9158, "r0", "r1", 2), ("t", "", 9153, "r1", "r1", 1))},
+        "verify": accept,
+    }
+    return store.apply(run_row("r1", counts={"outcomes": {"applied": 2}}), **arguments | values)
+
+
+def test_what_a_run_writes(store: Store) -> None:
+    counts = apply_first(store)
+    assert counts.history == {("a", "mobile"): 1, ("a", "email"): 1}
+    stored = store.stored_contacts(0, 10**10)
+    assert stored.schema == CANDIDATE_SCHEMA
+    assert stored.to_pylist() == FIRST.select(CANDIDATE_SCHEMA.names).to_pylist()
+    contacts = rows_of(store, "contacts")
+    assert [contact["personnummer"] for contact in contacts] == ["0041000001", "0041000001", "4100000002"]
+    assert {contact["run_id"] for contact in contacts} == {"r1"}
+    assert [contact["actor"] for contact in contacts] == ["b", "a", "a"]  # email stands before mobile
+    history = rows_of(store, "contact_history")
+    assert [
+        (row["personnummer"], row["contact_type"], row["before"], row["after"], row["actor"], row["record_no"])
+        for row in history
+    ] == [
+        ("0041000001", "mobile", None, "+4520000001", "a", 7),
+        ("4100000002", "email", "old@example.dk", 'ø";\\.\t,ß@example.dk', "a", 9),
+    ]
+    assert {(row["run_id"], row["extract_id"]) for row in history} == {("r1", "a-000000000001")}
+    assert store.finding_memory("a").sort_by("code").to_pylist() == [
+        dict(zip(MEMORY_SCHEMA.names, row, strict=True))
+        for row in [("t", "", 9153, "r1", "r1", 1), ("t", "email", 9158, "r0", "r1", 2)]
+    ]
+    assert store.finding_memory("b").schema == MEMORY_SCHEMA
+    assert len(store.finding_memory("b")) == 0
+
+
+def test_times_are_utc_and_to_the_microsecond(store: Store, store_url: str) -> None:
+    apply_first(store)
+    expected = [EPOCH + timedelta(microseconds=value) for value in FIRST["registered_at"].to_pylist()]
+    found = {row["registered_at"] for row in rows_of(store, "contacts")}
+    if store_url.startswith("sqlite"):
+        assert found == {f"{time:%Y-%m-%d %H:%M:%S.%f}".rjust(26, "0") for time in expected}
+        assert {row["verified_at"] for row in rows_of(store, "contacts")} == {"2026-03-01 01:03:00.000000"}
+    else:
+        assert found == set(expected)
+    assert store.known_extracts()["created_at"].to_pylist() == [(CREATED_AT - EPOCH) // timedelta(microseconds=1)] * 2
+
+
+def test_the_ledger(store: Store) -> None:
+    assert (store.next_extract_no(), store.applied_digests("a"), store.previous_run_of("a")) == (1, set(), None)
+    apply_first(store)
+    assert store.next_extract_no() == 4
+    assert store.applied_digests("a") == {f"{1:064x}"}
+    assert store.applied_digests("b") == {f"{2:064x}"}  # the refused one is read again every night
+    known = store.known_extracts()
+    assert known.drop_columns("created_at").to_pylist() == [
+        {"extract_no": no, "extract_id": f"{actor}-{no:012x}", "actor": actor, "sha256": f"{no:064x}", "priority": 100}
+        for no, actor in ((1, "a"), (2, "b"))
+    ]
+    local = ZoneInfo("Europe/Copenhagen")
+    store.apply(
+        run_row("r2", finished_at=STARTED_AT.astimezone(local)),
+        [extract_row(4, "a"), extract_row(5, "b", state="refused", code=1014)],
+        [],
+        {},
+        accept,
+    )
+    assert (store.previous_run_of("a"), store.previous_run_of("b"), store.previous_run_of("c")) == ("r2", "r1", None)
+    first, second = store.runs()
+    assert first == run_row("r1", counts={"outcomes": {"applied": 2}})
+    assert (second.finished_at, second.finished_at.utcoffset()) == (STARTED_AT, timedelta(0))
+    assert store.run("r1") == first
+    assert store.run("r3") is None
+    assert store.unpublished_runs() == ["r1", "r2"]
+    store.mark_published("r1")
+    assert store.unpublished_runs() == ["r2"]
+    assert [run.report_published for run in store.runs()] == [True, False]
+
+
+def test_a_later_run_replaces_contacts_and_memory_and_adds_history(store: Store) -> None:
+    apply_first(store)
+    later = change_table(
+        (A, MOBILE, None, 1_700_000_000_000_002, 4, 1, True, "+4520000001"),
+        (B, EMAIL, 'ø";\\.\t,ß@example.dk', 1_700_000_000_000_003, 5, 2, False, 'ø";\\.\t,ß@example.dk'),
+    )
+    memory = {"a": memory_table(("u", "mobile", 9156, "r2", "r2", 1)), "b": MEMORY_SCHEMA.empty_table()}
+    counts = store.apply(run_row("r2"), [extract_row(4), extract_row(5, "b")], [later[:1], later[1:]], memory, accept)
+    assert counts.history == {("a", "mobile"): 1}
+    stored = {(row["number"], row["contact_type"]): row for row in store.stored_contacts(0, 10**10).to_pylist()}
+    assert stored[A, MOBILE]["value"] is None
+    assert (stored[B, EMAIL]["extract_no"], stored[B, EMAIL]["registered_at"]) == (5, 1_700_000_000_000_003)
+    assert stored[A, EMAIL]["extract_no"] == 2
+    assert [row["run_id"] for row in rows_of(store, "contact_history")] == ["r1", "r1", "r2"]
+    assert store.finding_memory("a")["cpr_token"].to_pylist() == ["u"]
+
+
+def test_a_load_leaves_contacts_that_came_from_extracts(store: Store, tmp_path: Path) -> None:
+    apply_first(store)
+    (tmp_path / "contacts.csv").write_text(
+        "personnummer;kontaktdatatype;kontaktdata;registreret;actor\n"
+        "0041000001;1;12345678;2030-01-01;c\n0041000001;2;87654321;;c\n",
+        encoding="utf-8",
+    )
+
+    def load() -> None:
+        codelist, zone = {"1": "mobile", "2": "landline"}, ZoneInfo("UTC")
+        assert store.load_reference(tmp_path, codelist, lambda _, values: values, zone, STARTED_AT) == {"contacts": 2}
+
+    load()
+    load()
+    stored = store.stored_contacts(0, 10**10).to_pylist()
+    assert [row["value"] for row in stored] == ["+4520000001", "87654321", None, 'ø";\\.\t,ß@example.dk']
+    assert [row["extract_no"] for row in stored] == [1, -1, 2, 1]
+
+
+class RefusedError(Exception):
+    pass
+
+
+def refuse(counts: AppliedCounts) -> None:
+    raise RefusedError
+
+
+def breaking_changes() -> Iterator[pa.Table]:
+    yield FIRST
+    raise RefusedError
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(lambda: {"verify": refuse}, id="the counts are refused"),
+        pytest.param(lambda: {"changes": breaking_changes()}, id="the change set cannot be read to its end"),
+    ],
+)
+def test_nothing_of_a_refused_run_stays(store: Store, trouble: Callable[[], dict[str, Any]]) -> None:
+    before = everything(store)
+    with pytest.raises(RefusedError):
+        apply_first(store, **trouble())
+    assert everything(store) == before
+    apply_first(store)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param({"extracts": [extract_row(1), extract_row(1, "b")]}, id="an extract number twice"),
+        pytest.param({"extracts": [extract_row(1), extract_row(2, sha256=f"{1:064x}")]}, id="the same bytes twice"),
+        pytest.param({"changes": [FIRST, FIRST.set_column(2, "value", pa.array(["a\x00b"] * 3))]}, id="NUL"),
+        pytest.param({"changes": [FIRST.set_column(5, "record_no", pa.nulls(3, pa.int64()))]}, id="no record number"),
+    ],
+)
+def test_what_the_database_refuses_is_one_clean_line(
+    store: Store, store_url: str, trouble: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    if "NUL" in request.node.name and store_url.startswith("sqlite"):
+        apply_first(store, **trouble)  # SQLite takes it
+        return
+    before = everything(store)
+    with pytest.raises(RunError) as failed:
+        apply_first(store, **trouble)
+    for content in ("41000001", "4100000002", "example", "20000001"):
+        assert content not in repr(failed.value)
+    assert everything(store) == before
+
+
+def test_an_extract_is_never_applied_twice(store: Store) -> None:
+    apply_first(store)
+    before = everything(store)
+    again = extract_row(4, sha256=f"{1:064x}")
+    with pytest.raises(RunError, match=r"uq_extracts_applied_once|SQLITE_CONSTRAINT_UNIQUE"):
+        store.apply(run_row("r2"), [again], [], {}, accept)
+    assert everything(store) == before
+    store.apply(run_row("r2"), [extract_row(4, "b", sha256=f"{1:064x}")], [], {}, accept)  # another actor's
+
+
+def test_a_change_of_a_foreign_extract_is_a_bug(store: Store) -> None:
+    with pytest.raises(AssertionError, match="not of this run"):
+        apply_first(store, extracts=[extract_row(1)])
+    assert rows_of(store, "runs") == []
+
+
+def test_a_dry_run_is_verified_and_changes_nothing(store: Store) -> None:
+    before = everything(store)
+    seen: list[AppliedCounts] = []
+    counts = apply_first(store, verify=seen.append, dry_run=True)
+    assert seen == [counts]
+    assert counts.history == {("a", "mobile"): 1, ("a", "email"): 1}
+    assert everything(store) == before
+    with pytest.raises(RefusedError):
+        apply_first(store, verify=refuse, dry_run=True)
+
+
+def test_a_run_that_is_applied_again_is_not_doubled(store: Store) -> None:
+    first = apply_first(store)
+    before = everything(store)
+    assert apply_first(store) == first
+    assert everything(store) == before
+
+
+def lose_the_commit(store: Store, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> None:
+    """The connection dies at the next COMMIT: before the database did it, or after, on the way back."""
+    dialect = store._engine.dialect
+    commit: Callable[[PoolProxiedConnection], None] = dialect.do_commit
+    lost = iter([True])
+
+    def dying_commit(connection: PoolProxiedConnection) -> None:
+        if not next(lost, False):
+            commit(connection)
+            return
+        if after:
+            commit(connection)
+        connection.driver_connection.close()
+        raise dialect.loaded_dbapi.OperationalError(f"server closed the connection, {A}")
+
+    monkeypatch.setattr(dialect, "do_commit", dying_commit)
+
+
+def test_a_commit_whose_acknowledgement_is_lost_counts_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose_the_commit(store, monkeypatch, after=True)
+    apply_first(store)
+    assert len(rows_of(store, "runs")) == 1
+    assert len(rows_of(store, "contact_history")) == 2
+
+
+def test_a_commit_that_is_lost_before_it_was_done_is_a_failure(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = everything(store)
+    lose_the_commit(store, monkeypatch, after=False)
+    with pytest.raises(RunError) as failed:
+        apply_first(store)
+    assert caplog.text == ""  # SQLAlchemy's pool would tell the driver's exception
+    assert str(A) not in repr(failed.value)
+    assert everything(store) == before
+
+
+def test_a_commit_waits_for_proof_that_the_lock_is_still_held(store_url: str) -> None:
+    """PostgreSQL: another run may have begun once the session that held the lock is gone."""
+    if store_url.startswith("sqlite"):
+        return  # the kernel takes a file lock from no living process
+    store = Store.open(store_url)
+    store.upgrade()
+
+    def end_the_session_that_holds_the_lock(counts: AppliedCounts) -> None:
+        with reading(open_engine(store_url)) as connection:
+            connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
+
+    with pytest.raises(RunError, match=r"connection was lost|SQLSTATE 57P01"), store.exclusive(0, lambda: None):
+        apply_first(store, verify=end_the_session_that_holds_the_lock)
+    assert rows_of(store, "runs") == []
+
+
+keys = st.tuples(st.integers(0, 10**10 - 1), st.sampled_from(list(ContactType)))
+values = st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=6)
+change_sets = st.lists(st.dictionaries(keys, st.tuples(values, st.booleans()), max_size=8), min_size=1, max_size=3)
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(runs=change_sets)
+def test_the_store_is_what_a_dictionary_would_be(
+    store: Store, runs: list[dict[tuple[int, ContactType], tuple[str | None, bool]]]
+) -> None:
+    expected: dict[tuple[int, int], tuple[str | None, int]] = {
+        (row["number"], row["contact_type"]): (row["value"], row["extract_no"])
+        for row in store.stored_contacts(0, 10**10).to_pylist()
+    }
+    for run in runs:
+        number = store.next_extract_no()
+        rows = [
+            (citizen, kind, value, 5, number, place, changed, None)
+            for place, ((citizen, kind), (value, changed)) in enumerate(run.items())
+        ]
+        tables = [change_table(*rows)] if rows else [CHANGE_SCHEMA.empty_table()]
+        counts = store.apply(run_row(f"r{number}"), [extract_row(number)], tables, {}, accept)
+        for kind in ContactType:
+            changed = sum(row[6] for row in rows if row[1] == kind)
+            assert counts.history.get(("a", kind.slug), 0) == changed
+        expected |= {key: (value, number) for key, (value, _) in run.items()}
+    stored = store.stored_contacts(0, 10**10)
+    found = zip(*(stored[name].to_pylist() for name in ("number", "contact_type", "value", "extract_no")), strict=True)
+    assert [((number, kind), (value, extract)) for number, kind, value, extract in found] == sorted(expected.items())
+    middle = 5 * 10**9
+    halves = pa.concat_tables([store.stored_contacts(0, middle), store.stored_contacts(middle, 10**10)])
+    assert halves.equals(stored)
