@@ -19,10 +19,13 @@ $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# The sample's configuration keeps everything beside itself; here the report goes to reports/ and the rest to var/.
+SAMPLE := AFSTEM_STORE__URL=sqlite:///../var/afstem.db AFSTEM_PATHS__LANDING=../var/landing AFSTEM_PATHS__REPORTS=../reports
+
 run: $(VENV)/run.stamp  ## Run the nightly flow over sample_data: SQLite, no server
-	$(BIN)/afstem reference load sample_data/reference --config sample_data/afstem.toml
-	PREFECT_HOME=$(CURDIR)/sample_data/var/prefect PREFECT_SERVER_ANALYTICS_ENABLED=false \
-	PREFECT_LOGGING_SERVER_LEVEL=CRITICAL $(BIN)/python flows/reconcile.py --config sample_data/afstem.toml --as-of 2026-11-23
+	$(SAMPLE) $(BIN)/afstem reference load sample_data/reference --config sample_data/afstem.toml
+	$(SAMPLE) PREFECT_HOME=$(CURDIR)/var/prefect $(BIN)/python flows/reconcile.py --config sample_data/afstem.toml --as-of 2026-11-23
+	@echo "open reports/index.html"
 
 test: $(VENV)/dev.stamp  ## Run all tests
 	$(BIN)/python -m pytest
@@ -45,4 +48,4 @@ lock: $(VENV)/dev.stamp  ## Resolve requirements.lock and requirements-dev.lock 
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev --output-file requirements-dev.lock
 
 clean:  ## Remove what runs on sample_data left behind
-	rm -rf sample_data/var reports/*
+	rm -rf var reports/[0-9]* reports/*.html

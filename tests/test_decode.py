@@ -12,7 +12,7 @@ from afstem.decode import blocks, is_extract_name, open_extract
 from afstem.errors import Unreadable
 
 HEADER = b"personnummer,kontaktdatatype,kontaktdata\n"
-PACKED = gzip.compress(HEADER + b"1,2,3\n" * 100)
+PACKED = gzip.compress(HEADER + b"1,2,3\n" * 100, mtime=0)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl", "a.jsonl.gz", "a.parquet", "a.part.csv"])
@@ -45,7 +45,7 @@ def test_blocks_are_the_content_cut_at_line_ends(
     drop_bom: bool,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "blocks"
-    path.write_bytes(gzip.compress(content) if packed else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "PIECE_BYTES", piece_bytes)
         found = list(blocks.read_blocks(path, packed, drop_bom, batch_bytes))
@@ -85,14 +85,19 @@ def test_gzip_that_is_not_whole_is_unreadable(tmp_path: Path, content: bytes) ->
 
 
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.jsonl.gz"])
-@pytest.mark.parametrize("content", [b"", gzip.compress(b""), gzip.compress(b"") * 2])
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"", mtime=0), gzip.compress(b"", mtime=0) * 2])
 def test_gzip_of_nothing_is_empty(tmp_path: Path, name: str, content: bytes) -> None:
     assert reason_of(tmp_path / "x", name, content) == "empty"
 
 
 def test_gzip_of_several_members_is_one_file(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    path.write_bytes(gzip.compress(HEADER) + gzip.compress(b"") + gzip.compress(b"1,2,3\n4,") + gzip.compress(b"5,6"))
+    path.write_bytes(
+        gzip.compress(HEADER, mtime=0)
+        + gzip.compress(b"", mtime=0)
+        + gzip.compress(b"1,2,3\n4,", mtime=0)
+        + gzip.compress(b"5,6", mtime=0)
+    )
     (batch,) = open_extract(path, "x.csv.gz", "utf-8").batches()
     assert batch["kontaktdata"].to_pylist() == ["3", "6"]
 
@@ -100,7 +105,7 @@ def test_gzip_of_several_members_is_one_file(tmp_path: Path) -> None:
 def test_gzip_output_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "MAX_UNPACKED_BYTES", 2**20)
     content = HEADER + b"1,2,3\n" * 2**18
-    assert reason_of(tmp_path / "x", "x.csv.gz", gzip.compress(content)) == "too-large"
+    assert reason_of(tmp_path / "x", "x.csv.gz", gzip.compress(content, mtime=0)) == "too-large"
 
 
 def test_output_that_zlib_still_holds_at_the_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

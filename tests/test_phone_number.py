@@ -16,6 +16,7 @@ from afstem.schema import ContactType
 
 MOBILE = {Type.MOBILE, Type.FIXED_LINE_OR_MOBILE}
 LANDLINE = {Type.FIXED_LINE, Type.FIXED_LINE_OR_MOBILE, Type.MOBILE, Type.VOIP, Type.PERSONAL_NUMBER, Type.UAN}
+TYPES = {ContactType.MOBILE: MOBILE, ContactType.LANDLINE: LANDLINE}
 
 
 @cache
@@ -314,6 +315,7 @@ def test_patterns_that_say_more_are_left_alone(pattern: str) -> None:
         ("navn@mail.dk", "email-address"),
         ("Tlf. 20123456", "letters"),
         ("2012\t3456", "control-character"),
+        ("20" + " " * 250 + "123456", "too-long"),
         ("20123456#12", "extension"),
         ("20123456;12", "extension"),
         ("?", "not-a-number"),
@@ -338,8 +340,26 @@ def test_an_acceptable_value_has_no_reason() -> None:
         phone_number.reason("20123456", ContactType.MOBILE)
 
 
-@settings(max_examples=80, deadline=None)
-@given(phone_like_values())
-def test_a_refused_value_has_a_known_reason(value: str) -> None:
-    if by_the_library(value, LANDLINE) is None:
-        assert phone_number.reason(value, ContactType.LANDLINE) in phone_number.REASONS
+@settings(max_examples=150, deadline=None)
+@given(
+    phone_like_values() | st.from_regex(r"(\+45|0045|45|)[ (]?[0-9]{0,4}[-. ]?[0-9]{0,16}", fullmatch=True),
+    st.sampled_from(ContactType),
+)
+def test_a_refused_value_has_a_known_reason(value: str, contact_type: ContactType) -> None:
+    if contact_type is not ContactType.EMAIL and by_the_library(value, TYPES[contact_type]) is None:
+        slug = phone_number.reason(value, contact_type)
+        assert slug in phone_number.REASONS
+        if slug not in ("email-address", "letters", "control-character"):
+            assert slug == phone_number._library_reason(value, contact_type)
+
+
+def test_plainly_danish_values_have_the_reason_the_library_would_give() -> None:
+    bodies = [
+        f"{digits}1234567890123456789"[:length]
+        for digits in ("0", "1", "45", "80", "83", "90")
+        for length in range(2, 21)
+    ]
+    for value in [prefix + body for prefix in ("", "45", "+45 ", "0045", "00", "+", "(+45)0") for body in bodies]:
+        if by_the_library(value, MOBILE) is None:
+            expected = phone_number._library_reason(value, ContactType.MOBILE)
+            assert (value, phone_number.reason(value, ContactType.MOBILE)) == (value, expected)

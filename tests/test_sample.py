@@ -316,11 +316,11 @@ def test_workspace_of_many_actors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"citizens": 499},
+        {"citizens": 0},
         {"citizens": 6_000_001},
-        {"actors": 11},
+        {"actors": 0},
         {"actors": 201},
-        {"dirty": 0.41},
+        {"dirty": 1.1},
         {"dirty": -0.1},
         {"dirty": float("nan")},
         {"seed": -1},

@@ -10,6 +10,7 @@ dashes, slashes and parentheses. The library takes all of these for punctuation 
 verdict depends on the digits and on the plus sign alone.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -94,6 +95,11 @@ _OTHER_PUNCTUATION = r"[\x{00A0}\x{00AD}\x{200B}\x{2010}-\x{2015}\x{2060}\x{2212
 """Blanks and dashes outside ASCII that the library knows as punctuation; none is a letter or a digit."""
 
 
+_WITHOUT_PUNCTUATION = str.maketrans("", "", _ASCII_PUNCTUATION)
+_PLAIN_DANISH = re.compile(rf"(?:\+{DANISH_CODE}|00{DANISH_CODE}|(?!00|{DANISH_CODE}[0-9]{{7}}))([0-9]{{3,17}})")
+"""A number that is plainly meant as Danish, without punctuation; the group is the national number."""
+
+
 def normalise_mobile(values: pa.StringArray, asked: list[str] | None = None) -> pa.StringArray:
     """The E.164 form of each value (trimmed before) that is acceptable as a mobile number, else null.
 
@@ -131,18 +137,36 @@ def reason(value: str, contact_type: ContactType) -> str:
         return "letters"
     if any(unicodedata.category(character) == "Cc" for character in value):
         return "control-character"
+    if len(value) > LONGEST_VALUE:
+        return "too-long"
+    found = _PLAIN_DANISH.fullmatch(value.translate(_WITHOUT_PUNCTUATION))
+    types = danish_types()
+    if found is None or types is None:
+        return _library_reason(value, contact_type)
+    national = found[1]
+    if len(national) != DANISH_LENGTH:
+        return "too-short" if len(national) < DANISH_LENGTH else "too-long"
+    number_type = int(types[int(national[: len(str(len(types))) - 1])])
+    return _slug_of_type(number_type, contact_type) or "not-in-use"
+
+
+def _library_reason(value: str, contact_type: ContactType) -> str:
+    """Why the library, asked in full, does not take a value without letters and control characters."""
     try:
         number = phonenumbers.parse(value, "DK")
     except NumberParseException as error:
         return _SLUG_OF_PARSE_ERROR[error.error_type]
     if number.extension:
         return "extension"
-    number_type = phonenumbers.number_type(number)
+    slug = _slug_of_type(phonenumbers.number_type(number), contact_type)
+    return slug or _SLUG_OF_LENGTH.get(phonenumbers.is_possible_number_with_reason(number), "not-in-use")
+
+
+def _slug_of_type(number_type: int, contact_type: ContactType) -> str | None:
+    """The slug of a type of number that the contact type does not take; None for a number that is not valid."""
     if number_type in ACCEPTED_TYPES[contact_type]:
         raise ValueError("the value is acceptable")
-    if number_type != PhoneNumberType.UNKNOWN:
-        return _SLUG_OF_TYPE[number_type]
-    return _SLUG_OF_LENGTH.get(phonenumbers.is_possible_number_with_reason(number), "not-in-use")
+    return _SLUG_OF_TYPE.get(number_type)
 
 
 # --- columns --------------------------------------------------------------------------------------------------------

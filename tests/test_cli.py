@@ -1,0 +1,194 @@
+"""The commands as a person types them: what they print, and the exit codes of SPEC 7."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_sample_data import SAMPLE_DATA
+
+from afstem import cli
+
+
+def afstem(*words: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "afstem", *map(str, words)]
+    return subprocess.run(
+        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def in_process(
+    *words: str, cwd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, str, str]:
+    """The same without starting Python anew: exit code, standard output, standard error."""
+    monkeypatch.chdir(cwd)
+    monkeypatch.setattr(sys, "argv", ["afstem", *words])
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    return done.value.code, *capsys.readouterr()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    shutil.copytree(SAMPLE_DATA, tmp_path / "work space", ignore=shutil.ignore_patterns("var", "reports"))
+    return tmp_path / "work space"
+
+
+def test_a_night_from_the_shell(workspace: Path) -> None:
+    loaded = afstem("reference", "load", "reference", "--json", cwd=workspace)
+    assert (loaded.returncode, loaded.stderr) == (0, "")
+    assert set(json.loads(loaded.stdout)["loaded"]) == {"citizens", "relations", "subscriptions", "contacts"}
+
+    first = afstem("run", "--as-of", "2026-11-23", "--json", cwd=workspace)
+    assert first.returncode == 3
+    told = json.loads(first.stdout)
+    assert {"run_id", "status", "report", "records", "outcomes", "findings", "extracts", "unavailable"} <= set(told)
+    assert all({"actor", "file", "id", "state"} <= set(extract) for extract in told["extracts"])
+    assert Path(told["report"], "index.html").is_file()
+    assert told["unavailable"] == ["kommune-013"]
+
+    second = afstem("run", "--as-of", "2026-11-23", cwd=workspace)
+    assert second.returncode == 3  # the refused extracts are refused again
+    assert "already-applied" in second.stdout
+    assert "nothing new" in second.stdout
+
+    good = afstem("run", "--as-of", "2026-11-23", "--actor", "star", cwd=workspace)
+    assert good.returncode == 0
+
+    runs = json.loads(afstem("runs", "--json", cwd=workspace).stdout)["runs"]
+    assert [run["records"] for run in runs] == [0, 0, told["records"]]
+    shown = json.loads(afstem("show", told["run_id"], "--json", cwd=workspace).stdout)
+    assert shown == told
+    assert "applied" in afstem("show", "latest", cwd=workspace).stdout
+
+
+def test_explain_and_check(workspace: Path) -> None:
+    explained = afstem("explain", "9155", cwd=workspace)
+    assert explained.returncode == 0
+    assert "Email adresse kan ikke fjernes sålænge" in explained.stdout
+    assert afstem("explain", "9999", cwd=workspace).returncode == 2
+
+    folder = workspace / "extracts" / "jobcenter-01300"
+    checked = afstem("check", folder / "kontaktdata.csv", "--json", cwd=workspace)
+    assert checked.returncode == 0
+    told = json.loads(checked.stdout)
+    assert told["records"] > 100
+    assert not {"1010", "4575", "4405", "9155"} & set(told["findings"])
+    refused = afstem("check", folder / "halvt-afsendt.csv.gz", cwd=workspace)
+    assert refused.returncode == 3
+    assert "1014" in refused.stdout
+    assert afstem("check", "nowhere.csv", cwd=workspace).returncode == 2
+    assert afstem("check", "actors.toml", cwd=workspace).returncode == 2
+
+
+def test_sample_writes_a_workspace_that_runs(tmp_path: Path) -> None:
+    made = afstem("sample", "demo", "--citizens", "40", "--actors", "5", "--seed", "7", "--dirty", "0.2", cwd=tmp_path)
+    assert made.returncode == 0
+    assert afstem("sample", "demo", cwd=tmp_path).returncode == 2  # not into a folder that holds something
+    assert afstem("reference", "load", "reference", cwd=tmp_path / "demo").returncode == 0
+    assert afstem("run", cwd=tmp_path / "demo").returncode in (0, 3)
+
+
+TROUBLE = {
+    "no configuration": (lambda workspace: (workspace / "afstem.toml").unlink(), "afstem.toml"),
+    "unknown key": (lambda workspace: change(workspace, "[run]", "[run]\nzone = 1"), "run.zone: unknown key"),
+    "wrong type": (lambda workspace: change(workspace, "[run]", "[hold]\nvolume_drop = true\n[run]"), "volume_drop"),
+    "no such zone": (lambda workspace: change(workspace, "Europe/Copenhagen", "Europe/Atlantis"), "run.timezone"),
+    "not TOML": (lambda workspace: change(workspace, "[run]", "[run"), "afstem.toml"),
+    "no actors": (lambda workspace: (workspace / "actors.toml").unlink(), "actors.toml"),
+    "actor of no type": (lambda workspace: change(workspace, '"star"', '"stjerne"', "actors.toml"), "type"),
+    "actor twice": (lambda workspace: change(workspace, "jobcenter-01200", "jobcenter-01100", "actors.toml"), "twice"),
+    "manifest": (lambda workspace: change(workspace, "priority = 10\n", 'login = "manifest"\n', "actors.toml"), "login"),
+    "remote source": (lambda workspace: change(workspace, '"extracts/star"', '"sftp://h/x"', "actors.toml"), "source"),
+    "another database": (lambda workspace: change(workspace, "sqlite:///", "mysql://"), "store.url"),
+    "no such codelist": (lambda workspace: change(workspace, "[paths]", '[paths]\ncodelist = "x.toml"'), "x.toml"),
+}  # fmt: skip
+
+
+def change(workspace: Path, old: str, new: str, name: str = "afstem.toml") -> None:
+    text = (workspace / name).read_text()
+    assert old in text
+    (workspace / name).write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_wrong_configuration_is_one_clear_line(
+    trouble: str, workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil, named = TROUBLE[trouble]
+    spoil(workspace)
+    code, stdout, stderr = in_process("run", cwd=workspace, capsys=capsys, monkeypatch=monkeypatch)
+    assert (code, stdout) == (2, "")
+    [line] = stderr.splitlines()
+    assert named in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--as-of", "tomorrow"],
+        ["run", "--actor", "nobody"],
+        ["run", "--release", "star-0"],
+        ["run", "--no-such-option"],
+        ["show", "20260101T000000Z-abcdef"],
+        ["reference", "load", "nowhere"],
+        ["reference"],
+        ["dance"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_code_2(
+    words: list[str], workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, stderr = in_process(*words, cwd=workspace, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 2
+    assert stderr
+    assert "Traceback" not in stderr
+
+
+def test_the_environment_overrides_the_file(workspace: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    done = afstem("run", "--json", cwd=workspace, AFSTEM_PATHS__REPORTS=str(elsewhere), AFSTEM_HOLD__MIN_RECORDS="5")
+    assert done.returncode == 3
+    assert Path(json.loads(done.stdout)["report"]).parent == elsewhere
+    wrong = afstem("run", cwd=workspace, AFSTEM_HOLD__MIN_RECORDS="many")
+    assert wrong.returncode == 2
+    assert "AFSTEM_HOLD__MIN_RECORDS" in wrong.stderr
+    unknown = afstem("run", cwd=workspace, AFSTEM_STORE__COLOUR="red")
+    assert unknown.returncode == 2
+
+
+def test_the_second_of_two_runs_at_once_waits(workspace: Path) -> None:
+    afstem("reference", "load", "reference", cwd=workspace)
+    command = [sys.executable, "-m", "afstem", "run", "--as-of", "2026-11-23", "--json"]
+    both = [
+        subprocess.Popen(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    records = []
+    for process in both:
+        stdout, stderr = process.communicate(timeout=120)
+        assert process.returncode == 3, stderr
+        records.append(json.loads(stdout)["records"])
+    assert min(records) == 0
+    assert max(records) > 3000
+
+
+def test_a_run_that_is_killed_is_made_good_by_the_next(workspace: Path) -> None:
+    afstem("reference", "load", "reference", cwd=workspace)
+    command = [sys.executable, "-m", "afstem", "run", "--as-of", "2026-11-23"]
+    for seconds in (0.9, 1.3, 1.7, 2.1):
+        process = subprocess.Popen(command, cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    afstem("run", "--as-of", "2026-11-23", cwd=workspace)
+    runs = json.loads(afstem("runs", "--json", cwd=workspace).stdout)["runs"]
+    with_records = [run for run in runs if run["records"]]
+    assert len(with_records) == 1
+    assert with_records[0]["records"] == 3626

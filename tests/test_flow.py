@@ -1,0 +1,107 @@
+"""The Prefect flow, with Prefect's real API: the same outcome as `afstem run`, and nothing personal in its hands."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reference
+from test_sample_data import SAMPLE_DATA
+from whole_run import AS_OF, load_and_run, what_happened
+
+from afstem import pipeline
+
+FLOW = Path(__file__).parents[1] / "flows" / "reconcile.py"
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str], Path]:
+    """The flow, started from a shell as `make run` does, over a copy of the sample data."""
+    folder = tmp_path_factory.mktemp("flow")
+    workspace = folder / "workspace"
+    shutil.copytree(SAMPLE_DATA, workspace, ignore=shutil.ignore_patterns("var", "reports"))
+    pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
+    command = [sys.executable, FLOW, "--config", workspace / "afstem.toml", "--as-of", AS_OF.isoformat()]
+    environment = os.environ | {"PREFECT_HOME": str(folder / "prefect")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return workspace, done, folder / "prefect"
+
+
+@pytest.fixture(scope="module")
+def summary(ran: tuple[Path, subprocess.CompletedProcess[str], Path]) -> dict[str, Any]:
+    _, done, _ = ran
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def test_flow_and_command_come_to_the_same(
+    ran: tuple[Path, subprocess.CompletedProcess[str], Path], summary: dict[str, Any], tmp_path: Path
+) -> None:
+    by_flow = what_happened(ran[0], summary)
+    other = tmp_path / "workspace"
+    shutil.copytree(SAMPLE_DATA, other, ignore=shutil.ignore_patterns("var", "reports"))
+    by_command = what_happened(other, load_and_run(other))
+    assert by_flow.records == by_command.records
+    assert by_flow.extracts == by_command.extracts
+    assert by_flow.history == by_command.history
+    assert by_flow.unavailable == by_command.unavailable
+    assert by_flow.contacts.keys() == by_command.contacts.keys()
+
+
+def test_prefect_sees_a_task_an_actor_and_states_that_tell_the_truth(
+    ran: tuple[Path, subprocess.CompletedProcess[str], Path], summary: dict[str, Any]
+) -> None:
+    workspace, _, home = ran
+    with sqlite3.connect(home / "prefect.db") as database:
+        [(name, state)] = database.execute("SELECT name, state_name FROM flow_run").fetchall()
+        tasks = dict(database.execute("SELECT name, state_name FROM task_run").fetchall())
+    assert AS_OF.isoformat() in name
+    assert state == "CompletedWithRefusals"
+    actors = [actor.id for actor in reference.read_actors(workspace / "actors.toml", workspace)]
+    taken_in = {task.removeprefix("take in "): state for task, state in tasks.items() if task.startswith("take in ")}
+    assert sorted(taken_in) == sorted(actors)
+    assert [actor for actor, state in taken_in.items() if state == "Failed"] == summary["unavailable"]
+    assert sum(task.startswith(("reconcile", "prepare report", "apply", "report")) for task in tasks) == 4
+
+
+def test_nothing_personal_reaches_prefect(ran: tuple[Path, subprocess.CompletedProcess[str], Path]) -> None:
+    workspace, done, home = ran
+    numbers, values = secrets_of(workspace)
+    assert len(numbers) > 1000
+    assert len(values) > 1000
+    kept = "".join(path.read_bytes().decode("latin-1") for path in home.rglob("*") if path.is_file())
+    seen = kept + done.stdout + done.stderr + "".join(str(path) for path in workspace.rglob("*"))
+    found_numbers = set(re.findall(r"\d{6}-?\d{4}", seen)) & numbers
+    assert not found_numbers
+    words = set(re.findall(r"[\w.+-]+@[\w.-]+|\+?\d{8,}", seen))
+    assert not words & values
+    # The control: the same search finds them where they may stand.
+    store = (workspace / "var" / "afstem.db").read_bytes().decode("latin-1")
+    assert set(re.findall(r"\d{10}", store)) & numbers
+    assert set(re.findall(r"\+\d{8,}", store)) & values
+
+
+def secrets_of(workspace: Path) -> tuple[set[str], set[str]]:
+    """The CPR numbers and contact values of a workspace, from its store."""
+    with sqlite3.connect(workspace / "var" / "afstem.db") as store:
+        numbers = {number for (number,) in store.execute("SELECT personnummer FROM citizens")}
+        values = {value for (value,) in store.execute("SELECT value FROM contacts WHERE value IS NOT NULL")}
+    return numbers | {f"{number[:6]}-{number[6:]}" for number in numbers}, values
+
+
+def test_the_form_in_the_ui_explains_itself() -> None:
+    sys.path.insert(0, str(FLOW.parent))
+    try:
+        import reconcile
+    finally:
+        sys.path.remove(str(FLOW.parent))
+    properties = reconcile.reconcile_contacts.parameters.properties
+    assert set(properties) == {"config", "as_of", "actors", "dry_run"}
+    assert all(len(field["description"]) > 20 for field in properties.values())
