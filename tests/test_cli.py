@@ -93,18 +93,18 @@ def test_sample_writes_a_workspace_that_runs(tmp_path: Path) -> None:
 
 
 TROUBLE = {
-    "no configuration": (lambda workspace: (workspace / "afstem.toml").unlink(), "afstem.toml"),
-    "unknown key": (lambda workspace: change(workspace, "[run]", "[run]\nzone = 1"), "run.zone: unknown key"),
-    "wrong type": (lambda workspace: change(workspace, "[run]", "[hold]\nvolume_drop = true\n[run]"), "volume_drop"),
-    "no such zone": (lambda workspace: change(workspace, "Europe/Copenhagen", "Europe/Atlantis"), "run.timezone"),
-    "not TOML": (lambda workspace: change(workspace, "[run]", "[run"), "afstem.toml"),
-    "no actors": (lambda workspace: (workspace / "actors.toml").unlink(), "actors.toml"),
-    "actor of no type": (lambda workspace: change(workspace, '"star"', '"stjerne"', "actors.toml"), "type"),
-    "actor twice": (lambda workspace: change(workspace, "jobcenter-01200", "jobcenter-01100", "actors.toml"), "twice"),
-    "manifest": (lambda workspace: change(workspace, "priority = 10\n", 'login = "manifest"\n', "actors.toml"), "login"),
-    "remote source": (lambda workspace: change(workspace, '"extracts/star"', '"sftp://h/x"', "actors.toml"), "source"),
-    "another database": (lambda workspace: change(workspace, "sqlite:///", "mysql://"), "store.url"),
-    "no such codelist": (lambda workspace: change(workspace, "[paths]", '[paths]\ncodelist = "x.toml"'), "x.toml"),
+    "no configuration": (lambda folder: (folder / "afstem.toml").unlink(), "afstem.toml"),
+    "unknown key": (lambda folder: change(folder, "[run]", "[run]\nzone = 1"), "run.zone: unknown key"),
+    "wrong type": (lambda folder: change(folder, "[run]", "[hold]\nvolume_drop = true\n[run]"), "volume_drop"),
+    "no such zone": (lambda folder: change(folder, "Europe/Copenhagen", "Europe/Atlantis"), "run.timezone"),
+    "not TOML": (lambda folder: change(folder, "[run]", "[run"), "afstem.toml"),
+    "no actors": (lambda folder: (folder / "actors.toml").unlink(), "actors.toml"),
+    "actor of no type": (lambda folder: change(folder, '"star"', '"stjerne"', "actors.toml"), "type"),
+    "actor twice": (lambda folder: change(folder, "jobcenter-01200", "jobcenter-01100", "actors.toml"), "twice"),
+    "manifest": (lambda folder: change(folder, "priority = 10\n", 'login = "manifest"\n', "actors.toml"), "login"),
+    "remote source": (lambda folder: change(folder, '"extracts/star"', '"sftp://h/x"', "actors.toml"), "source"),
+    "another database": (lambda folder: change(folder, "sqlite:///", "mysql://"), "store.url"),
+    "no such codelist": (lambda folder: change(folder, "[paths]", '[paths]\ncodelist = "x.toml"'), "x.toml"),
 }  # fmt: skip
 
 
