@@ -7,16 +7,21 @@ BIN := $(VENV)/bin
 help:  ## Tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
+# The locks are complete, so nothing is resolved anew (older pips cannot do that with hashes) and `pip check` proves it.
+INSTALL := $(BIN)/pip install --quiet --no-deps
+
 $(VENV)/run.stamp: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-build-isolation --editable .
+	$(BIN)/pip check
 	touch $@
 
 $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	$(INSTALL) --no-build-isolation --editable .
+	$(BIN)/pip check
 	touch $@
 
 # The sample's configuration keeps everything beside itself; here the report goes to reports/ and the rest to var/.
