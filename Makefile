@@ -32,8 +32,8 @@ run: $(VENV)/run.stamp  ## Run the nightly flow over sample_data: SQLite, no ser
 	$(SAMPLE) PREFECT_HOME=$(CURDIR)/var/prefect $(BIN)/python flows/reconcile.py --config sample_data/afstem.toml --as-of 2026-11-23
 	@echo "open reports/index.html"
 
-test: $(VENV)/dev.stamp  ## Run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/dev.stamp  ## Run all tests, on all cores
+	$(BIN)/python -m pytest -n auto
 
 check: lint  ## Everything that is checked before a commit lands
 	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --require-hashes || echo "pip-audit could not answer: it needs the vulnerability database on the internet"

@@ -124,9 +124,9 @@ def load_settings(config: Path, environment: Mapping[str, str] | None = None) ->
     return Settings(
         config=config.resolve(),
         store_url=_absolute_store_url(file.store.url, folder),
-        actors=folder / file.paths.actors,
-        landing=folder / file.paths.landing,
-        reports=folder / file.paths.reports,
+        actors=(folder / file.paths.actors).resolve(),
+        landing=(folder / file.paths.landing).resolve(),
+        reports=(folder / file.paths.reports).resolve(),
         codelist=_chosen_or_shipped(file.paths.codelist, folder, "kontaktdatatype.toml"),
         permissions=_chosen_or_shipped(file.paths.permissions, folder, "permissions.toml"),
         timezone=file.run.timezone,
@@ -179,7 +179,7 @@ def _lay_over(content: dict[str, Any], environment: Mapping[str, str]) -> None:
 def _absolute_store_url(url: str, folder: Path) -> str:
     prefix = "sqlite:///"
     if url.startswith(prefix):
-        return prefix + str(folder / url.removeprefix(prefix))
+        return prefix + str((folder / url.removeprefix(prefix)).resolve())
     return url
 
 
