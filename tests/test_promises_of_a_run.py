@@ -17,7 +17,7 @@ from test_sample_data import SAMPLE_DATA
 from whole_run import AS_OF, load_and_run, read_store, run_again, what_happened
 
 from afstem import balance, pipeline
-from afstem.errors import RunError
+from afstem.errors import LoginRefused, RunError
 from afstem.report import publication
 from afstem.settings import load_settings
 
@@ -218,6 +218,25 @@ def test_one_actors_bug_stops_no_other(workspace: Path, monkeypatch: pytest.Monk
     assert set(summary["unavailable"]) == {"star", "kommune-013"}
     assert summary["outcomes"]["applied"] > 1000
     assert "0207901231" not in (Path(summary["report"]) / "run.json").read_text()
+
+
+def test_a_source_that_does_not_let_us_in_is_1012(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
+    pull = pipeline.pull
+
+    def refused_for_star(actor: Any, *rest: Any) -> Any:
+        if actor.id == "star":
+            raise LoginRefused
+        return pull(actor, *rest)
+
+    monkeypatch.setattr(pipeline, "pull", refused_for_star)
+    summary = run_again(workspace)
+    assert summary["findings"]["1012"] == 1
+    [extract] = [extract for extract in summary["extracts"] if extract["actor"] == "star"]
+    assert extract["state"] == "refused"
+    assert "star" not in summary["unavailable"]
+    rejections = pd.read_parquet(Path(summary["report"]) / "rejections")
+    assert rejections[rejections["code"].eq(1012)]["actor"].tolist() == ["star"]
 
 
 # --- the same on PostgreSQL -----------------------------------------------------------------------------------------
