@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from afstem.schema import Outcome
+from afstem.schema import ContactType, Outcome
 
 Ints = npt.NDArray[np.int64]
 
@@ -112,7 +112,7 @@ def settle(candidates: pa.Table, stored: pa.Table, standing: Standing) -> Settle
 
 def _contact(records: pa.Table) -> Ints:
     """One integer for (citizen, contact type)."""
-    contact: Ints = records["number"].to_numpy() * 4 + records["contact_type"].to_numpy()
+    contact: Ints = records["number"].to_numpy() * len(ContactType) + records["contact_type"].to_numpy()
     return contact
 
 
