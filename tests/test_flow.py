@@ -1,5 +1,6 @@
 """The Prefect flow, with Prefect's real API: the same outcome as `afstem run`, and nothing personal in its hands."""
 
+import importlib
 import json
 import os
 import re
@@ -8,14 +9,17 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import reference
+from prefect.states import Failed
 from test_sample_data import SAMPLE_DATA
 from whole_run import AS_OF, load_and_run, what_happened
 
 from afstem import pipeline
+from afstem.errors import InternalError, SourceUnavailable
 
 FLOW = Path(__file__).parents[1] / "flows" / "reconcile.py"
 
@@ -96,12 +100,28 @@ def secrets_of(workspace: Path) -> tuple[set[str], set[str]]:
     return numbers | {f"{number[:6]}-{number[6:]}" for number in numbers}, values
 
 
-def test_the_form_in_the_ui_explains_itself() -> None:
-    sys.path.insert(0, str(FLOW.parent))
-    try:
-        import reconcile
-    finally:
-        sys.path.remove(str(FLOW.parent))
-    properties = reconcile.reconcile_contacts.parameters.properties
+@pytest.fixture
+def flow(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module of the flow, which belongs to no package."""
+    monkeypatch.syspath_prepend(str(FLOW.parent))
+    return importlib.import_module("reconcile")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "again"),
+    [
+        (SourceUnavailable("time-out", transient=True), True),
+        (SourceUnavailable("no-such-folder", transient=False), False),
+        (InternalError("a bug"), False),
+    ],
+)
+def test_only_the_network_is_tried_again(flow: ModuleType, trouble: Exception, again: bool) -> None:
+    assert flow._is_transient(flow.take_in, None, Failed(data=trouble)) is again
+    assert flow.take_in.retries > 0
+    assert flow.take_in.retry_jitter_factor > 0
+
+
+def test_the_form_in_the_ui_explains_itself(flow: ModuleType) -> None:
+    properties = flow.reconcile_contacts.parameters.properties
     assert set(properties) == {"config", "as_of", "actors", "dry_run"}
     assert all(len(field["description"]) > 20 for field in properties.values())

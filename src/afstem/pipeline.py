@@ -73,7 +73,7 @@ class Run:
             plan=plan,
             folder=RunFolder.of(settings.landing, plan.run_id),
             settings=settings,
-            actors={actor: actors[actor] for actor in plan.actors},
+            actors={actor: actors[actor] for actor in plan.actors if actor in actors},
             store=store,
         )
 
