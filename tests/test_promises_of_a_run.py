@@ -1,8 +1,11 @@
 """A run is atomic, its numbers agree wherever they stand, and its files can be read with anybody's tools."""
 
+import html
 import json
 import os
+import re
 import shutil
+import sqlite3
 import stat
 from pathlib import Path
 from typing import Any
@@ -108,6 +111,33 @@ def test_only_their_owner_can_read_what_is_personal(tmp_path: Path) -> None:
     assert len(private) > 40
     for path in private:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_no_citizen_and_no_accepted_value_stands_in_what_others_read(summary: dict[str, Any]) -> None:
+    """Pages, manifest and Parquet, decoded; file names too. The receipts are the control: there they stand."""
+    report = Path(summary["report"])
+    numbers, values = personal_in(report.parents[1])
+
+    def found_in(texts: list[str]) -> tuple[set[str], set[str]]:
+        text = "\n".join(texts)
+        digits = {match.replace("-", "") for match in re.findall(r"(?=(\d{6}-?\d{4}))", text)}
+        return digits & numbers, set(re.findall(r"[\w.+-]+@[\w.-]+|\+\d{8,}", text)) & values
+
+    files = [path for path in report.parent.rglob("*") if path.is_file()]
+    public = [path for path in files if "receipts" not in path.parts]
+    tables = [ds.dataset(path).to_table().to_pylist() for path in public if path.suffix == ".parquet"]
+    pages = [html.unescape(path.read_text()) for path in public if path.suffix in (".html", ".json")]
+    assert found_in([str(path) for path in files] + pages + [json.dumps(tables)]) == (set(), set())
+    receipts = [path.read_bytes().decode("latin-1") for path in files if "receipts" in path.parts]
+    assert all(found_in(receipts))
+
+
+def personal_in(workspace: Path) -> tuple[set[str], set[str]]:
+    """The CPR numbers and the stored contact values of a workspace."""
+    with sqlite3.connect(workspace / "var" / "afstem.db") as store:
+        numbers = {number for (number,) in store.execute("SELECT personnummer FROM citizens")}
+        values = {value for (value,) in store.execute("SELECT value FROM contacts WHERE value IS NOT NULL")}
+    return numbers, values
 
 
 # --- finding memory -------------------------------------------------------------------------------------------------
