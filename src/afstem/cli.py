@@ -35,6 +35,9 @@ def main() -> NoReturn:
         sys.exit(commands(standalone_mode=False) or DONE)
     except click.exceptions.Abort:
         _stop("interrupted; nothing was changed", AfstemError.exit_code, as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(UsageError.exit_code)
     except click.ClickException as error:
         _stop(f"{error.format_message()} (see 'afstem --help')", UsageError.exit_code, as_json)
     except AfstemError as error:
