@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from afstem.evaluate import Terms, latest_time
 from afstem.finding_memory import KEY, remember
 from afstem.intake import Delivery, ExtractSummary, refuse, refuse_login, summarise, validate_extract, were_read
 from afstem.lookup import Citizens, Knowledge
-from afstem.pull import LandedExtract, pull
+from afstem.pull import pull
 from afstem.report import publication
 from afstem.report.folder import write_report
 from afstem.report.manifest import build_manifest
@@ -190,30 +190,20 @@ def take_in(run: Run, actor_id: str, on_records: OnRecords = lambda actor, recor
     except LoginRefused:
         _note(run, actor_id, Delivery("delivered", None, (refuse_login(actor_id, run.plan.started_at),)))
         return
+    terms = cache(lambda: run.terms(actor))  # read from the store at the first extract that needs them
     applied = run.store.applied_digests(actor_id)
-    extracts = []
+    extracts: list[ExtractSummary] = []
     for extract in landed:
-        extracts.append(_judge(run, actor, extract, applied, on_records))
-        if extracts[-1].state == "read":
-            applied = applied | {extract.sha256}
+        if extract.sha256 in applied:
+            summary = summarise(extract, "already-applied")
+        elif not permissions.has_any_access(run.permissions, actor.type):
+            summary = refuse(extract, 1013)
+        else:
+            folder = run.folder.extract(extract.extract_id)
+            summary = validate_extract(extract, actor, terms(), run.token_key, folder, partial(on_records, actor_id))
+        extracts.append(summary)
+        applied |= {one.sha256 for one in were_read([summary])}
     _note(run, actor_id, Delivery("delivered" if landed else "nothing", None, tuple(extracts)))
-
-
-def _judge(
-    run: Run, actor: Actor, extract: LandedExtract, applied: frozenset[str] | set[str], on_records: OnRecords
-) -> ExtractSummary:
-    if extract.sha256 in applied:
-        return summarise(extract, "already-applied")
-    if not permissions.has_any_access(run.permissions, actor.type):
-        return refuse(extract, 1013)
-    return validate_extract(
-        extract,
-        actor,
-        run.terms(actor),
-        run.token_key,
-        run.folder.extract(extract.extract_id),
-        lambda records: on_records(actor.id, records),
-    )
 
 
 def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:
