@@ -33,8 +33,9 @@ def in_process(
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    shutil.copytree(SAMPLE_DATA, tmp_path / "work space", ignore=shutil.ignore_patterns("var", "reports"))
-    return tmp_path / "work space"
+    # A name that a URL would read otherwise
+    shutil.copytree(SAMPLE_DATA, tmp_path / "work space? #1", ignore=shutil.ignore_patterns("var", "reports"))
+    return tmp_path / "work space? #1"
 
 
 def test_a_night_from_the_shell(workspace: Path) -> None:
@@ -96,6 +97,9 @@ TROUBLE = {
     "no configuration": (lambda folder: (folder / "afstem.toml").unlink(), "afstem.toml"),
     "unknown key": (lambda folder: change(folder, "[run]", "[run]\nzone = 1"), "run.zone: unknown key"),
     "wrong type": (lambda folder: change(folder, "[run]", "[hold]\nvolume_drop = true\n[run]"), "volume_drop"),
+    "a zone that is a folder": (lambda folder: change(folder, "Europe/Copenhagen", "Europe"), "run.timezone"),
+    "landing in a file": (lambda folder: change(folder, "var/landing", "actors.toml"), "paths.landing"),
+    "reports in a file": (lambda folder: change(folder, '"reports"', '"actors.toml"'), "paths.reports"),
     "no such zone": (lambda folder: change(folder, "Europe/Copenhagen", "Europe/Atlantis"), "run.timezone"),
     "not TOML": (lambda folder: change(folder, "[run]", "[run"), "afstem.toml"),
     "no actors": (lambda folder: (folder / "actors.toml").unlink(), "actors.toml"),

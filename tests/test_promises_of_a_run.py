@@ -234,6 +234,31 @@ def test_a_balance_that_is_off_by_one_blocks(workspace: Path, monkeypatch: pytes
     assert run_again(workspace)["outcomes"]["applied"] > 0
 
 
+def test_a_history_page_that_cannot_be_written_undoes_nothing(workspace: Path) -> None:
+    (workspace / "reports" / "index.html").mkdir(parents=True)
+    damaged = workspace / "reports" / "20260101T000000Z-abcdef"
+    damaged.mkdir()
+    (damaged / "run.json").write_text("{")
+    summary = load_and_run(workspace)
+    assert summary["outcomes"]["applied"] > 1000
+    assert (Path(summary["report"]) / "index.html").is_file()
+
+
+def test_odd_file_names_are_read_and_told_without_a_cpr_number(workspace: Path) -> None:
+    source = workspace / "extracts" / "star"
+    good = (source / "kontaktdata.jsonl").read_bytes()
+    (source / "kontaktdata.jsonl").unlink()
+    (Path(os.fsdecode(bytes(source) + b"/udtr\xe6k 02.03.90-1230.jsonl"))).write_bytes(good)
+    half = workspace / "var" / "landing" / "star" / ".incoming.jsonl.abcd.tmp"  # as a kill leaves it
+    half.parent.mkdir(parents=True)
+    half.write_bytes(good[:100])
+    summary = load_and_run(workspace)
+    assert [extract["file"] for extract in summary["extracts"] if extract["actor"] == "star"] == [
+        "udtr\\xe6k ##.##.##-####.jsonl"
+    ]
+    assert not half.exists()
+
+
 def test_one_actors_bug_stops_no_other(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
     judge = pipeline.validate_extract

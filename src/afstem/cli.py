@@ -34,7 +34,11 @@ def main() -> NoReturn:
     try:
         sys.exit(commands(standalone_mode=False) or DONE)
     except click.exceptions.Abort:
-        _stop("interrupted; nothing was changed", AfstemError.exit_code, as_json)
+        _stop(
+            "interrupted; the next run takes up what was applied, and drops what was not",
+            AfstemError.exit_code,
+            as_json,
+        )
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(UsageError.exit_code)
@@ -45,7 +49,7 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001 - the last resort of a command
         # The message of an unforeseen exception may hold personal data: tell where it happened, not what it says.
         click.echo("".join(traceback.format_tb(error.__traceback__)), err=True)
-        _stop(f"internal error ({type(error).__name__}); nothing was changed", AfstemError.exit_code, as_json)
+        _stop(f"internal error ({type(error).__name__})", AfstemError.exit_code, as_json)
 
 
 def _stop(message: str, exit_code: int, as_json: bool) -> NoReturn:
@@ -69,6 +73,7 @@ def commands(verbose: bool) -> None:
       afstem reference load reference
       afstem run
     """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
     )

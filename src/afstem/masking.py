@@ -31,7 +31,7 @@ _GAP = 3
 _DAYS = frozenset(f"{day:02}" for day in (*range(1, 32), *range(61, 92)))
 """Days of birth, and those of replacement numbers, which are raised by 60 (DOMAIN 6)."""
 _MONTHS = frozenset(f"{month:02}" for month in range(1, 13))
-_CPR_IN_FILE_NAME = re.compile(r"(?<!\d)\d{6}[-_ ]?\d{4}(?!\d)")
+_CPR_IN_FILE_NAME = re.compile(r"(?<!\d)\d{2}(?:[-_. ]{0,3}\d{2}){4}(?!\d)")
 _KEPT = "-./ "
 _KNOWN_DOMAINS = frozenset(
     {
@@ -196,8 +196,8 @@ def _birthdays() -> npt.NDArray[np.bool_]:
 def mask_file_name(name: str) -> str:
     """The name of an extract with the digits of a CPR number in it replaced by ``#``; other numbers stay.
 
-    Dates and run numbers are common in file names, so only ten digits standing alone count, with at most one
-    ``-``, ``_`` or blank before the last four.
+    Dates and run numbers are common in file names, so only ten digits standing alone count, in pairs with at most
+    three of ``-``, ``_``, ``.`` and blank between them.
     """
     return _CPR_IN_FILE_NAME.sub(lambda found: mask_cpr_like(found.group()), name)
 

@@ -28,6 +28,7 @@ from afstem.evaluate import Terms, latest_time
 from afstem.finding_memory import KEY, remember
 from afstem.intake import Delivery, ExtractSummary, refuse, refuse_login, summarise, validate_extract, were_read
 from afstem.lookup import Citizens, Knowledge
+from afstem.private_files import private_folder
 from afstem.pull import pull
 from afstem.report import publication
 from afstem.report.folder import write_report
@@ -79,7 +80,10 @@ class Run:
 
     @cached_property
     def citizens(self) -> Citizens:
-        return self.store.citizens()
+        citizens = self.store.citizens()
+        if not len(citizens.numbers):
+            log.warning("the store knows no citizen, so every record is 1010; 'afstem reference load' comes first")
+        return citizens
 
     @cached_property
     def email_subscribers(self) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -141,6 +145,7 @@ def begin(request: Request) -> Iterator[Run]:
     try:
         store.upgrade()
         with _exclusive(store):
+            _make_folders(settings)
             finish_interrupted(settings, store)
             started_at = clock.now()
             plan = Plan(
@@ -160,6 +165,14 @@ def begin(request: Request) -> Iterator[Run]:
                 del _under_way[run.folder.path]
     finally:
         store.close()
+
+
+def _make_folders(settings: Settings) -> None:
+    for key, folder in (("landing", settings.landing), ("reports", settings.reports)):
+        try:
+            private_folder(folder) if key == "landing" else folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{settings.config}: paths.{key}: {folder} cannot be used: {error.strerror}") from None
 
 
 _under_way: dict[Path, Run] = {}
@@ -320,6 +333,8 @@ def publish(run: Run) -> None:
 def finish_interrupted(settings: Settings, store: Store) -> None:
     """Publish the report of a run that committed and died, and throw away what a run staged that did not commit."""
     committed = store.unpublished_runs()
+    for unfinished in settings.landing.glob("*/.*.tmp"):
+        unfinished.unlink()
     for folder in RunFolder.all(settings.landing):
         if folder.run_id in committed:
             log.warning("%s was interrupted after it had been applied; its report is published now", folder.run_id)

@@ -49,17 +49,13 @@ def pull(actor: Actor, landing: Path, pulled_at: datetime) -> list[LandedExtract
     try:
         file_system, folder = fsspec.url_to_fs(actor.source)
         entries = file_system.ls(folder, detail=True)
-        files = sorted(
-            (entry["name"] for entry in entries if entry["type"] == "file"), key=lambda path: _base_name(path)
-        )
-        zone = private_folder(landing / actor.id)
-        return [
-            _land(file_system, path, actor.id, zone, pulled_at) for path in files if is_extract_name(_base_name(path))
-        ]
     except (FileNotFoundError, NotADirectoryError):
         raise SourceUnavailable("no-such-folder", transient=False) from None
     except PermissionError:
         raise LoginRefused from None
+    names = sorted((entry["name"] for entry in entries if entry["type"] == "file"), key=_base_name)
+    zone = private_folder(landing / actor.id)
+    return [_land(file_system, path, actor.id, zone, pulled_at) for path in names if is_extract_name(_base_name(path))]
 
 
 def _land(file_system: Any, source: str, actor: str, zone: Path, pulled_at: datetime) -> LandedExtract:
@@ -69,7 +65,7 @@ def _land(file_system: Any, source: str, actor: str, zone: Path, pulled_at: date
     digest = hashlib.sha256()
     size = 0
     before = _stamp(file_system, source)
-    with private_file(incoming) as landed, file_system.open(source, "rb") as stream:
+    with private_file(incoming) as landed, _opened(file_system, source) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
             landed.write(chunk)
@@ -80,7 +76,9 @@ def _land(file_system: Any, source: str, actor: str, zone: Path, pulled_at: date
     sha256 = digest.hexdigest()
     path = zone / f"{sha256}{ending}"
     incoming.replace(path)
-    return LandedExtract(actor, mask_file_name(name), sha256, path, size, _first_pulled(zone, sha256, pulled_at))
+    return LandedExtract(
+        actor, mask_file_name(_printable(name)), sha256, path, size, _first_pulled(zone, sha256, pulled_at)
+    )
 
 
 def _first_pulled(zone: Path, sha256: str, pulled_at: datetime) -> datetime:
@@ -93,6 +91,18 @@ def _first_pulled(zone: Path, sha256: str, pulled_at: datetime) -> datetime:
 def _stamp(file_system: Any, path: str) -> tuple[Any, ...]:
     entry = file_system.info(path)
     return entry.get("size"), entry.get("mtime"), entry.get("ino")
+
+
+def _opened(file_system: Any, source: str) -> Any:
+    try:
+        return file_system.open(source, "rb")
+    except PermissionError:
+        raise LoginRefused from None
+
+
+def _printable(name: str) -> str:
+    """A file name as text that can be written: the bytes of one that is not UTF-8 as ``\\xe6``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _base_name(path: str) -> str:

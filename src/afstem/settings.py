@@ -119,7 +119,7 @@ def load_settings(config: Path, environment: Mapping[str, str] | None = None) ->
     folder = config.resolve().parent
     try:
         ZoneInfo(file.run.timezone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UsageError(f"{config}: run.timezone: no such time zone") from None
     return Settings(
         config=config.resolve(),

@@ -1,5 +1,6 @@
 """Publication: a report is built beside its final place and appears by rename, complete or not at all."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 from afstem.private_files import read_json, sync_folder
 from afstem.report.history import write_history
+
+log = logging.getLogger(__name__)
 
 PREPARING = ".preparing-"
 PREPARED = ".prepared-"
@@ -38,7 +41,11 @@ def publish(reports: Path, run_id: str) -> Path:
     if not final.exists():
         (reports / f"{PREPARED}{run_id}").rename(final)
         sync_folder(reports)
-    write_history(reports, published_manifests(reports))
+    try:
+        write_history(reports, published_manifests(reports))
+    except OSError as error:
+        # The run is done and its report stands: a page that lists it, and is written anew by every run, can wait.
+        log.warning("the history of runs in %s could not be written: %s", reports, error.strerror)
     return final
 
 
@@ -58,4 +65,10 @@ def manifest_of(reports: Path, run_id: str) -> dict[str, Any]:
 
 def published_manifests(reports: Path) -> list[dict[str, Any]]:
     """The manifests of all published runs, newest first."""
-    return [read_json(path) for path in sorted(reports.glob("[0-9]*T*Z-*/run.json"), reverse=True)]
+    manifests = []
+    for path in sorted(reports.glob("[0-9]*T*Z-*/run.json"), reverse=True):
+        try:
+            manifests.append(read_json(path))
+        except ValueError:
+            log.warning("%s is damaged; the history of runs goes without it", path)
+    return manifests

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, StatementError
 
 from afstem.errors import RunError, UsageError
@@ -38,6 +38,8 @@ POOL: Mapping[str, Any] = {
     "pool_reset_on_return": None,
 }
 
+SQLITE_PREFIX = "sqlite:///"
+
 BUSY_SECONDS = 30
 """How long SQLite waits for an outsider (a shell, a backup) that writes to the file."""
 
@@ -50,6 +52,9 @@ def open_engine(url: str) -> Engine:
     Raises `UsageError` for a URL that is none, for another database, and for SQLite without a file. The URL may
     hold a password, so no message quotes it.
     """
+    if url.startswith(SQLITE_PREFIX) and len(url) > len(SQLITE_PREFIX) and ":memory:" not in url:
+        # A path, not parsed as a URL: a folder's name may hold a question mark.
+        return _sqlite_engine(Path(url.removeprefix(SQLITE_PREFIX)))
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -156,7 +161,8 @@ def _sqlite_engine(path: Path) -> Engine:
             connection.execute(pragma)
         return connection
 
-    engine = create_engine(f"sqlite+pysqlite:///{path.absolute()}", creator=connect, **POOL, hide_parameters=True)
+    url = URL.create("sqlite+pysqlite", database=str(path.absolute()))
+    engine = create_engine(url, creator=connect, **POOL, hide_parameters=True)
     event.listen(engine, "begin", _begin)
     return engine
 
