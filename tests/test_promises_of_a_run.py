@@ -20,6 +20,7 @@ from test_sample_data import SAMPLE_DATA
 from whole_run import AS_OF, load_and_run, read_store, run_again, what_happened
 
 from afstem import balance, pipeline
+from afstem import pull as pull_room
 from afstem.errors import LoginRefused, RunError
 from afstem.report import publication
 from afstem.settings import load_settings
@@ -257,6 +258,21 @@ def test_odd_file_names_are_read_and_told_without_a_cpr_number(workspace: Path) 
         "udtr\\xe6k ##.##.##-####.jsonl"
     ]
     assert not half.exists()
+
+
+def test_a_file_that_vanishes_makes_its_actor_unavailable(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stamp = pull_room._stamp
+
+    def gone_from_star(file_system: Any, path: str) -> Any:
+        if "/star/" in path:
+            raise FileNotFoundError(path)
+        return stamp(file_system, path)
+
+    monkeypatch.setattr(pull_room, "_stamp", gone_from_star)
+    summary = load_and_run(workspace)
+    assert set(summary["unavailable"]) == {"star", "kommune-013"}
+    actors = json.loads((Path(summary["report"]) / "run.json").read_text())["actors"]
+    assert {actor["id"]: actor["reason"] for actor in actors}["star"] == "changed-while-read"
 
 
 def test_one_actors_bug_stops_no_other(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

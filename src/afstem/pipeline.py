@@ -168,9 +168,17 @@ def begin(request: Request) -> Iterator[Run]:
 
 
 def _make_folders(settings: Settings) -> None:
-    for key, folder in (("landing", settings.landing), ("reports", settings.reports)):
+    """Make what a run writes into, the landing zone for its owner alone; `UsageError` where that cannot be."""
+
+    def shared_folder(path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+
+    for key, folder, make in (
+        ("landing", settings.landing, private_folder),
+        ("reports", settings.reports, shared_folder),
+    ):
         try:
-            private_folder(folder) if key == "landing" else folder.mkdir(parents=True, exist_ok=True)
+            make(folder)
         except OSError as error:
             raise UsageError(f"{settings.config}: paths.{key}: {folder} cannot be used: {error.strerror}") from None
 
@@ -214,8 +222,9 @@ def take_in(run: Run, actor_id: str, on_records: OnRecords = lambda actor, recor
         else:
             folder = run.folder.extract(extract.extract_id)
             summary = validate_extract(extract, actor, terms(), run.token_key, folder, partial(on_records, actor_id))
+            if summary.state == "read":
+                applied.add(extract.sha256)
         extracts.append(summary)
-        applied |= {one.sha256 for one in were_read([summary])}
     _note(run, actor_id, Delivery("delivered" if landed else "nothing", None, tuple(extracts)))
 
 
@@ -333,7 +342,7 @@ def publish(run: Run) -> None:
 def finish_interrupted(settings: Settings, store: Store) -> None:
     """Publish the report of a run that committed and died, and throw away what a run staged that did not commit."""
     committed = store.unpublished_runs()
-    for unfinished in settings.landing.glob("*/.*.tmp"):
+    for unfinished in settings.landing.glob("*/.*"):
         unfinished.unlink()
     for folder in RunFolder.all(settings.landing):
         if folder.run_id in committed:

@@ -6,6 +6,8 @@ complete and on disk.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,13 +66,16 @@ def _land(file_system: Any, source: str, actor: str, zone: Path, pulled_at: date
     incoming = zone / f".incoming{ending}"
     digest = hashlib.sha256()
     size = 0
-    before = _stamp(file_system, source)
-    with private_file(incoming) as landed, _opened(file_system, source) as stream:
+    with _at_the_source():
+        before, stream = _stamp(file_system, source), file_system.open(source, "rb")
+    with private_file(incoming) as landed, stream:
         while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
             landed.write(chunk)
             size += len(chunk)
-    if _stamp(file_system, source) != before:
+    with _at_the_source():
+        changed = _stamp(file_system, source) != before
+    if changed:
         incoming.unlink()
         raise SourceUnavailable("changed-while-read", transient=True)
     sha256 = digest.hexdigest()
@@ -93,11 +98,15 @@ def _stamp(file_system: Any, path: str) -> tuple[Any, ...]:
     return entry.get("size"), entry.get("mtime"), entry.get("ino")
 
 
-def _opened(file_system: Any, source: str) -> Any:
+@contextmanager
+def _at_the_source() -> Iterator[None]:
+    """Tell trouble with a listed file at the source from trouble with our own landing zone."""
     try:
-        return file_system.open(source, "rb")
+        yield
     except PermissionError:
         raise LoginRefused from None
+    except FileNotFoundError:
+        raise SourceUnavailable("changed-while-read", transient=True) from None
 
 
 def _printable(name: str) -> str:

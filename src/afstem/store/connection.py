@@ -52,7 +52,7 @@ def open_engine(url: str) -> Engine:
     Raises `UsageError` for a URL that is none, for another database, and for SQLite without a file. The URL may
     hold a password, so no message quotes it.
     """
-    if url.startswith(SQLITE_PREFIX) and len(url) > len(SQLITE_PREFIX) and ":memory:" not in url:
+    if url.startswith(SQLITE_PREFIX) and url.removeprefix(SQLITE_PREFIX) not in ("", ":memory:"):
         # A path, not parsed as a URL: a folder's name may hold a question mark.
         return _sqlite_engine(Path(url.removeprefix(SQLITE_PREFIX)))
     try:
