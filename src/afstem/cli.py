@@ -5,6 +5,7 @@ Imports stand inside the commands, so that ``afstem --help`` and ``afstem explai
 
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -104,7 +105,7 @@ def run(
         raise UsageError(f"{release[0]} is not a held extract")
     request = Request(config=config, as_of=_date(as_of), actors=actors or None, dry_run=dry_run)
     with progress("records") as advance:
-        summary = run_once(request, lambda actor, records: advance(records))
+        summary = run_once(request, os.cpu_count() or 1, advance)
     _print(summary, as_json, _tell_run)
     return DONE if summary["status"] == "completed" else DONE_WITH_REFUSALS
 

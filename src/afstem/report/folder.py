@@ -26,7 +26,7 @@ def write_report(
     extracts: Sequence[ExtractSummary],
 ) -> None:
     """Write Parquet, receipts, manifest and pages of a settled run into ``folder``."""
-    write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts, staged.memories())
+    write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts, dict(staged.memories()))
     outcomes = folder / "outcomes"
     outcomes.mkdir()
     for path in sorted(staged.outcomes.glob("*.parquet")):

@@ -1,21 +1,22 @@
 """What a run needs to know from the store before it decides anything, as columns."""
 
 from datetime import date
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+import pyarrow.compute as pc
+from sqlalchemy import Connection, Engine, select
 
 from afstem.finding_memory import MEMORY_SCHEMA
 from afstem.lookup import Citizens
-from afstem.periods import OPEN_END
-from afstem.permissions import RELATION_KINDS, Relations
-from afstem.reconcile import CANDIDATE_SCHEMA, LOADED
-from afstem.schema import ContactType
-from afstem.store.columns import PERSONNUMMER_DIGITS, days, microseconds, number, read_columns
-from afstem.store.tables import citizens, contacts, extracts, finding_memory, relations, subscriptions
+from afstem.permissions import Relations
+from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers
+from afstem.schema import NO_TIME, ContactType
+from afstem.store.bulk_read import read_arrow
+from afstem.store.columns import PERSONNUMMER_DIGITS, microseconds, numbers_of, read_columns
+from afstem.store.packed import unpack
+from afstem.store.tables import confirmations, contact_sources, extracts, finding_memory, reference_columns
 from afstem.subscriptions import PROTECTED_CHANNEL, active
 
 DEAD = "90"
@@ -24,92 +25,103 @@ DEAD = "90"
 NO_RECORD = -1
 """The ``record_no`` of a stored contact that came from the reference data."""
 
-EXTRACT_SCHEMA = pa.schema(
+RELATION_SCHEMA = pa.schema(
+    [("number", pa.int64()), ("kind", pa.uint8()), ("valid_from", pa.int32()), ("valid_to", pa.int32())]
+)
+"""One actor's relations as they are packed, sorted by CPR number; see `permissions.Relations`."""
+
+_RELATION_COLUMNS = {"numbers": "number", "kinds": "kind", "valid_from": "valid_from", "valid_to": "valid_to"}
+
+SOURCE_SCHEMA = pa.schema(
     [
-        ("extract_no", pa.int64()),
-        ("extract_id", pa.string()),
+        ("source_no", pa.int64()),
         ("actor", pa.string()),
         ("sha256", pa.string()),
         ("created_at", pa.int64()),
         ("priority", pa.int64()),
     ]
 )
-"""An applied extract; ``created_at`` in microseconds UTC."""
+"""Where stored contacts come from: an applied extract (``created_at`` in microseconds UTC), or, with all but the first
+two columns null, what a reference load brought for one actor."""
+
+CONFIRMATION_SCHEMA = pa.schema([("contact", pa.int64()), ("source_no", pa.int32()), ("record_no", pa.int32())])
+"""By contact (`reconcile.contact_numbers`), the record that confirmed it last; sorted, each contact once."""
+
+_STORED = f"""
+SELECT personnummer, contact_type, coalesce(value, ''), coalesce(registered_at, {NO_TIME + 1} - 1), source_no, record_no
+FROM contact_rows WHERE personnummer BETWEEN ? AND ?
+"""  # noqa: S608 - a constant
+"""No nulls: ADBC tells the type of an SQLite column by the first rows. No stored value is empty."""
 
 
 def read_citizens(connection: Connection) -> Citizens:
     """Every citizen, and those who are dead, sorted by CPR number."""
-    rows = read_columns(
-        connection,
-        select(number(citizens.c.personnummer), case((citizens.c.status == DEAD, 1), else_=0)),
-        pa.schema([("number", pa.int64()), ("dead", pa.int8())]),
-    )
-    rows = _sorted(rows)
-    numbers = _ints(rows["number"])
-    return Citizens(numbers, numbers[rows["dead"].to_numpy() == 1])
+    packed = read_packed(connection, "citizens", "")
+    if packed is None:
+        return Citizens(np.empty(0, np.int64), np.empty(0, np.int64))
+    numbers = _ints(packed["number"])
+    return Citizens(numbers, numbers[pc.equal(packed["status"], DEAD).to_numpy()])
 
 
 def read_relations(connection: Connection, actor: str) -> Relations:
     """The relations of one actor, past and future ones too, sorted by CPR number."""
-    kind = relations.c.kind
-    rows = read_columns(
-        connection,
-        select(
-            number(relations.c.personnummer),
-            case(*((kind == name, code) for code, name in enumerate(RELATION_KINDS))),
-            days(relations.c.valid_from),
-            func.coalesce(days(relations.c.valid_to), OPEN_END),
-        ).where(relations.c.actor == actor),
-        pa.schema([("number", pa.int64()), ("kind", pa.uint8()), ("valid_from", pa.int32()), ("valid_to", pa.int32())]),
-    )
-    rows = _sorted(rows)
-    return Relations(
-        _ints(rows["number"]), rows["kind"].to_numpy(), rows["valid_from"].to_numpy(), rows["valid_to"].to_numpy()
-    )
+    packed = read_packed(connection, "relations", actor)
+    if packed is None:
+        packed = RELATION_SCHEMA.empty_table()
+    return Relations(**{field: packed[name].to_numpy() for field, name in _RELATION_COLUMNS.items()})
 
 
 def read_email_subscribers(connection: Connection, as_of: date) -> npt.NDArray[np.int64]:
     """The CPR numbers, sorted and once each, of citizens with an email subscription on the as-of date."""
-    rows = read_columns(
-        connection,
-        select(
-            number(subscriptions.c.personnummer),
-            days(subscriptions.c.valid_from),
-            func.coalesce(days(subscriptions.c.valid_to), OPEN_END),
-        ).where(subscriptions.c.channel == PROTECTED_CHANNEL),
-        pa.schema([("number", pa.int64()), ("valid_from", pa.int32()), ("valid_to", pa.int32())]),
-    )
-    running = active(rows["valid_from"].to_numpy(), rows["valid_to"].to_numpy(), as_of)
-    return np.unique(_ints(rows["number"])[running])
+    packed = read_packed(connection, "subscriptions", PROTECTED_CHANNEL)
+    if packed is None:
+        return np.empty(0, np.int64)
+    running = active(packed["valid_from"].to_numpy(), packed["valid_to"].to_numpy(), as_of)
+    return np.unique(_ints(packed["number"])[running])
 
 
-def read_stored_contacts(connection: Connection, low: int, high: int) -> pa.Table:
-    """The contacts of citizens with low <= CPR number < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by citizen and
-    contact type; extract_no `LOADED` and record_no `NO_RECORD` for what came from the reference data."""
-    stored = select(
-        number(contacts.c.personnummer),
-        type_code(contacts.c.contact_type),
-        contacts.c.value,
-        microseconds(contacts.c.registered_at),
-        func.coalesce(contacts.c.extract_no, LOADED),
-        func.coalesce(contacts.c.record_no, NO_RECORD),
-    )
-    rows = read_columns(connection, _between(stored, low, high), CANDIDATE_SCHEMA)
-    key = _ints(rows["number"]) * len(ContactType) + rows["contact_type"].to_numpy()
-    return rows.take(pa.array(np.argsort(key, kind="stable")))
+def read_packed(connection: Connection, name: str, part: str) -> pa.Table | None:
+    """One part of a reference table; None where nothing of it was ever loaded."""
+    kept = reference_columns.c
+    content = connection.execute(select(kept.content).where(kept.name == name, kept.part == part)).scalar_one_or_none()
+    return None if content is None else unpack(content)
 
 
-def read_known_extracts(connection: Connection) -> pa.Table:
-    """Every extract that was applied, hence every one that a stored contact may come from, as `EXTRACT_SCHEMA`."""
-    applied = select(
-        extracts.c.extract_no,
-        extracts.c.extract_id,
-        extracts.c.actor,
+def read_stored_contacts(engine: Engine, low: int, high: int) -> pa.Table:
+    """The contacts of citizens with low <= CPR number < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by contact."""
+    low, high = max(low, 0), min(high, 10**PERSONNUMMER_DIGITS)
+    if low >= high:
+        return CANDIDATE_SCHEMA.empty_table()
+    bounds = (f"{low:0{PERSONNUMMER_DIGITS}d}", f"{high - 1:0{PERSONNUMMER_DIGITS}d}")
+    rows = read_arrow(engine, _STORED, bounds)
+    if not len(rows):
+        return CANDIDATE_SCHEMA.empty_table()
+    personnummer, slugs, value, *others = rows.columns
+    types = pc.index_in(slugs, value_set=pa.array([member.slug for member in ContactType]))
+    contact = contact_numbers(numbers_of(personnummer), types.to_numpy())
+    value = pc.if_else(pc.equal(value, ""), None, value)
+    stored = pa.table([contact, value, *others], CANDIDATE_SCHEMA.names).cast(CANDIDATE_SCHEMA)
+    # The primary key sorts a citizen's contact types by name.
+    return stored.take(pa.array(np.argsort(contact, kind="stable")))
+
+
+def read_confirmations(connection: Connection, days: range) -> dict[int, pa.Table]:
+    """What was confirmed since it was stored, as `CONFIRMATION_SCHEMA`, by the leading two digits of the citizens."""
+    kept = confirmations.c
+    chosen = select(kept.day, kept.content).where(kept.day >= days.start, kept.day < days.stop)
+    return {day: unpack(content) for day, content in connection.execute(chosen)}
+
+
+def read_sources(connection: Connection) -> pa.Table:
+    """Everything that a stored contact may come from, as `SOURCE_SCHEMA`."""
+    every = select(
+        contact_sources.c.source_no,
+        contact_sources.c.actor,
         extracts.c.sha256,
         microseconds(extracts.c.created_at),
         extracts.c.priority,
-    ).where(extracts.c.state == "applied")
-    return read_columns(connection, applied.order_by(extracts.c.extract_no), EXTRACT_SCHEMA)
+    ).join_from(contact_sources, extracts, contact_sources.c.source_no == extracts.c.extract_no, isouter=True)
+    return read_columns(connection, every.order_by(contact_sources.c.source_no), SOURCE_SCHEMA)
 
 
 def read_finding_memory(connection: Connection, actor: str) -> pa.Table:
@@ -123,23 +135,6 @@ def read_finding_memory(connection: Connection, actor: str) -> pa.Table:
         finding_memory.c.runs_seen,
     ).where(finding_memory.c.actor == actor)
     return read_columns(connection, remembered, MEMORY_SCHEMA)
-
-
-def type_code(contact_type: ColumnElement[str]) -> ColumnElement[int]:
-    """A contact type's slug as its code; `schema.UNKNOWN_TYPE` for any other text."""
-    return case(*((contact_type == member.slug, member.value) for member in ContactType), else_=-1)
-
-
-def _between(stored: Select[Any], low: int, high: int) -> Select[Any]:
-    """Bounds on the text, which the primary key can use: ten digits sort as their number does."""
-    bounded = stored.where(contacts.c.personnummer >= f"{max(low, 0):0{PERSONNUMMER_DIGITS}d}")
-    if high < 10**PERSONNUMMER_DIGITS:
-        bounded = bounded.where(contacts.c.personnummer < f"{max(high, 0):0{PERSONNUMMER_DIGITS}d}")
-    return bounded
-
-
-def _sorted(rows: pa.Table) -> pa.Table:
-    return rows.take(pa.array(np.argsort(_ints(rows["number"]), kind="stable")))
 
 
 def _ints(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
