@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from afstem.errors import AfstemError, UsageError
+from afstem.without_pandas import keep_pandas_out
 
 DONE, DONE_WITH_REFUSALS = 0, 3
 
@@ -97,6 +98,7 @@ def run(
     Exit code 0: done. 3: done, but an extract was refused or an actor was unavailable. 1: the run failed and changed
     nothing. 2: wrong usage or configuration.
     """
+    keep_pandas_out()
     from afstem.pipeline import Request
     from afstem.pipeline import run as run_once
     from afstem.progress import progress
@@ -130,6 +132,7 @@ def load_reference(folder: Path, config: Path, as_json: bool) -> int:
 
     A file that is not there leaves its table as it is; a broken file is refused, and nothing is loaded.
     """
+    keep_pandas_out()
     from afstem.pipeline import load_reference as load
 
     _print({"loaded": load(config, folder)}, as_json, _tell_loaded)
@@ -197,6 +200,7 @@ def check(file: Path, encoding: str, codelist: Path | None, as_json: bool) -> in
     Whether a citizen is known, dead, yours or has a subscription is judged in the run alone.
     Exit code 3: the file would be refused whole (1012, 1013, 1014).
     """
+    keep_pandas_out()
     from afstem.check import check_file
     from afstem.progress import progress
 

@@ -33,11 +33,11 @@ from afstem.pull import LandedExtract, pull
 from afstem.report import publication
 from afstem.report.folder import write_report
 from afstem.report.manifest import build_manifest
-from afstem.rules import VALUE_FORMATS
 from afstem.schema import ContactType
 from afstem.settings import Actor, Settings, load_actors, load_settings
 from afstem.staging import Plan, RunFolder, read_batches
 from afstem.store import ExtractRow, RunRow, Store
+from afstem.value_formats import VALUE_FORMATS
 from afstem.workers import Workers, count_records, workers
 
 log = logging.getLogger(__name__)

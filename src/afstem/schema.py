@@ -4,9 +4,13 @@ Steps hand each other Arrow tables and NumPy arrays; this page says which column
 columns, it never renames one.
 """
 
-from enum import IntEnum, StrEnum
+from __future__ import annotations
 
-import pyarrow as pa
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class ContactType(IntEnum):
@@ -86,6 +90,8 @@ def record_schema(extra_columns: int = 0) -> pa.Schema:
 
     ``fault`` says why a line is no record (null: it is one); ``line`` then holds its text for the receipt.
     """
+    import pyarrow as pa  # here, because these words are also read where no table is (`afstem explain`)
+
     return pa.schema(
         [
             pa.field("record_no", pa.int64(), nullable=False),

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from afstem.report.build import outcome_counts
+from afstem.report.language import LANGUAGES
 from afstem.report.markup import moment_in, render
-from afstem.report.texts import LANGUAGES
 from afstem.schema import Outcome
 
 

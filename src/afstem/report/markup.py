@@ -16,16 +16,8 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from afstem.report.texts import (
-    LANGUAGES,
-    Language,
-    fix_texts,
-    plain_texts,
-    reason_texts,
-    visible,
-    whose_move,
-    whose_move_texts,
-)
+from afstem.report.language import LANGUAGES, Language
+from afstem.report.texts import fix_texts, plain_texts, reason_texts, visible, whose_move, whose_move_texts
 from afstem.rules import RULE_OF_CODE
 from afstem.schema import Outcome
 

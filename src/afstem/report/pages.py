@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from afstem.report.build import ReportData
+from afstem.report.language import LANGUAGES, Language
 from afstem.report.markup import moment_in, render
-from afstem.report.texts import LANGUAGES, Language
 
 
 def write_pages(folder: Path, data: ReportData) -> None:

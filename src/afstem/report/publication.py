@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from afstem.private_files import read_json, sync_folder
-from afstem.report.history import write_history
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +36,9 @@ def exists(reports: Path, run_id: str) -> bool:
 
 def publish(reports: Path, run_id: str) -> Path:
     """Give a prepared report its name and write it into the history of runs; repeating it changes nothing."""
+    # Here, because only a run that is done needs what makes pages.
+    from afstem.report.history import write_history
+
     final = reports / run_id
     if not final.exists():
         (reports / f"{PREPARED}{run_id}").rename(final)
