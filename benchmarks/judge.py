@@ -7,7 +7,7 @@ memory is its own too. Prints one JSON object.
 import importlib
 import json
 import os
-import resource
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -55,12 +55,11 @@ def prepare_afstem(path: Path, records: int) -> tuple[Judge, Callable[[Any], Ver
             left -= len(batches[-1])
 
     def verdicts(judged: list[Any]) -> Verdicts:
-        refused = (
-            [_at(one.findings, {1001}) for one in judged],
-            [_at(one.findings, {9156, 9157, 9158}) for one in judged],
+        return Verdicts(
+            np.concatenate([_at(one.findings, {1001}) for one in judged]),
+            np.concatenate([_at(one.findings, {9156, 9157, 9158}) for one in judged]),
+            pa.concat_arrays([one.normalised for one in judged]).to_pylist(),
         )
-        stored = pa.concat_arrays([one.normalised for one in judged])
-        return Verdicts(*(np.concatenate(parts) for parts in refused), stored.to_pylist())
 
     return lambda: [evaluate(batch, terms) for batch in batches], verdicts
 
@@ -82,7 +81,7 @@ def main() -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     result = judge()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
     verdicts = verdicts_of(result)
     columns: dict[str, Any] = {"cpr_refused": verdicts.cpr_refused, "value_refused": verdicts.value_refused}
     if verdicts.normalised is not None:
