@@ -201,7 +201,7 @@ def test_a_later_run_replaces_contacts_and_memory_and_adds_history(store: Store)
 
 
 def test_a_load_leaves_contacts_that_came_from_extracts(store: Store, tmp_path: Path) -> None:
-    apply_first(store)
+    apply_first(store, confirmed=[])
     (tmp_path / "contacts.csv").write_text(
         "personnummer;kontaktdatatype;kontaktdata;registreret;actor\n"
         "0041000001;1;12345678;2030-01-01;c\n0041000001;2;87654321;;c\n",

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from afstem.errors import StoreBusy
 from afstem.store.connection import clean_errors, sqlite_file
@@ -73,7 +73,7 @@ def _advisory_lock(engine: Engine, wait_seconds: float, on_wait: Callable[[], No
             yield still_held
         finally:
             # At once: the server notices a closed connection only a little later. One that is lost holds nothing.
-            with suppress(DBAPIError):
+            with suppress(SQLAlchemyError):
                 connection.execute(_UNLOCK, {"key": ADVISORY_KEY})
 
 
