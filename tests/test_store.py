@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from afstem.errors import RunError, StoreBusy, UsageError
-from afstem.store import Store
+from afstem.store import Store, migrations
 from afstem.store.connection import open_engine, reading, writing
 from afstem.store.tables import metadata
 
@@ -44,6 +45,10 @@ def test_migrations_make_the_tables_that_the_code_expects(store: Store, store_ur
                 without_rowid = table.dialect_options["sqlite"]["with_rowid"] is False
                 assert made[table.name].rstrip().endswith("WITHOUT ROWID") == without_rowid, table.name
     engine.dispose()
+
+
+def test_the_newest_step_is_the_last_one() -> None:
+    assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head() == migrations.NEWEST
 
 
 def test_upgrading_again_changes_nothing(store: Store, store_url: str) -> None:
@@ -191,7 +196,7 @@ def test_the_drivers_do_quote_the_row(store: Store, store_url: str) -> None:
 
 HOLDER = textwrap.dedent("""
     import sys
-    from afstem.store import Store
+    from afstem.store import Store, migrations
     store = Store.open(sys.argv[1])
     with store.exclusive(0, lambda: None):
         print("held", flush=True)

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-from psycopg import sql
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -173,6 +171,9 @@ def _as_sqlite_keeps_it(column: pa.Array) -> pa.Array:
 
 def _copy(connection: Connection, table_name: str, rows: pa.Table) -> None:
     """PostgreSQL: COPY of CSV built in Arrow, where a null is an empty field and an empty text is ``""``."""
+    import psycopg
+    from psycopg import sql
+
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
         sql.Identifier(table_name), sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
     )

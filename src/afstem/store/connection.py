@@ -8,13 +8,13 @@ all of it stands in ``str(exception)``. Nothing of that may get out, so every st
 import os
 import re
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, StatementError
 
@@ -181,20 +181,29 @@ def clean_errors() -> Iterator[None]:
     """Turn what a driver raises into a `RunError` without a word of the data."""
     try:
         yield
-    except (StatementError, sqlite3.Error, psycopg.Error) as error:
+    except Exception as error:
+        if not isinstance(error, (StatementError, *_driver_errors())):
+            raise
         raise RunError(describe(error)) from None
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """What a driver raises; psycopg, which takes a while to import, only where it has been."""
+    psycopg = sys.modules.get("psycopg")
+    return (sqlite3.Error, psycopg.Error) if psycopg else (sqlite3.Error,)
 
 
 def describe(error: Exception) -> str:
     """One line about a driver's exception that holds no content: error name or SQLSTATE, and constraint."""
     original = error.orig if isinstance(error, StatementError) and error.orig else error
+    psycopg = sys.modules.get("psycopg")
     if isinstance(original, sqlite3.Error):
         name = getattr(original, "sqlite_errorname", None) or type(original).__name__
         broken = _SQLITE_CONSTRAINT.fullmatch(str(original))
         constraint = broken[1] if broken else None
-    elif isinstance(original, psycopg.OperationalError) and not original.sqlstate:
+    elif psycopg and isinstance(original, psycopg.OperationalError) and not original.sqlstate:
         return "the store failed: PostgreSQL cannot be reached, or the connection was lost"
-    elif isinstance(original, psycopg.Error):
+    elif psycopg and isinstance(original, psycopg.Error):
         name = f"SQLSTATE {original.sqlstate}" if original.sqlstate else type(original).__name__
         constraint = original.diag.constraint_name
     else:

@@ -77,7 +77,8 @@ def read_email_subscribers(connection: Connection, as_of: date) -> npt.NDArray[n
     if packed is None:
         return np.empty(0, np.int64)
     running = active(packed["valid_from"].to_numpy(), packed["valid_to"].to_numpy(), as_of)
-    return np.unique(_ints(packed["number"])[running])
+    subscribed = _ints(packed["number"])[running]
+    return subscribed[np.diff(subscribed, prepend=-1) != 0]
 
 
 def read_packed(connection: Connection, name: str, part: str) -> pa.Table | None:
