@@ -32,6 +32,7 @@ REASONS = (
 
 _DIGITS = 10
 _HYPHEN_AT = 6
+_AROUND_HYPHEN = [place for place in range(_DIGITS + 1) if place != _HYPHEN_AT]
 _WEIGHTS_MODULUS_11 = (4, 3, 2, 7, 6, 5, 4, 3, 2, 1)
 _NEVER, _ALWAYS, _IN_LEAP_YEARS = 0, 1, 2
 
@@ -71,19 +72,18 @@ def read_numbers(texts: pa.StringArray) -> Ints:
     """
     column = bytes_of(texts)
     numbers = np.full(len(texts), NO_CPR, np.int64)
-    for length in (_DIGITS, _DIGITS + 1):
-        rows = np.flatnonzero(column.lengths == length)
-        characters = column.windows(column.starts[rows], length)
-        if length > _DIGITS:
-            hyphened = characters[:, _HYPHEN_AT] == ord("-")
-            rows, characters = rows[hyphened], np.delete(characters[hyphened], _HYPHEN_AT, axis=1)
-        numbers[rows] = _numbers_of(characters)
+    plain = np.flatnonzero(column.lengths == _DIGITS)
+    numbers[plain] = _numbers_of(column.windows(column.starts[plain], _DIGITS).T)
+    longer = np.flatnonzero(column.lengths == _DIGITS + 1)
+    characters = column.windows(column.starts[longer], _DIGITS + 1).T
+    hyphened = characters[_HYPHEN_AT] == ord("-")
+    numbers[longer] = np.where(hyphened, _numbers_of(characters[_AROUND_HYPHEN]), NO_CPR)
     return numbers
 
 
 def _numbers_of(characters: Octets) -> Ints:
-    """The numbers of texts of ten bytes each, one row a text."""
-    digits = np.subtract(characters.T, ord("0"), dtype=np.uint8, order="C")
+    """The numbers of texts of ten bytes each, one column a text."""
+    digits = np.subtract(characters, ord("0"), dtype=np.uint8, order="C")
     readable = (digits <= 9).all(axis=0)
     # Pairs of digits still fit a byte, and in bytes the processor reckons many at a time.
     pairs = digits[::2] * np.uint8(10) + digits[1::2]

@@ -113,8 +113,9 @@ def _malformed(
     malformed = np.zeros(len(unreadable), np.int8)
     # The first reason counts, so it is written last.
     for place in range(len(MALFORMED_REASONS) - 1, 0, -1):
-        if MALFORMED_REASONS[place] in raised:
-            malformed[raised[MALFORMED_REASONS[place]]] = place
+        where = raised.get(MALFORMED_REASONS[place])
+        if where is not None and where.any():
+            malformed[where] = place
     return malformed
 
 
