@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from afstem.decode import open_extract, parquet_rows
+from afstem.decode import open_extract, parquet_dictionaries, parquet_rows
 from afstem.errors import Unreadable
 
 
@@ -195,6 +195,50 @@ def test_a_long_value_over_many_rows_is_refused_before_it_is_repeated(tmp_path: 
     assert path.stat().st_size < 10_000
     assert reason_of(path) == "line-too-long"
     assert pa.total_allocated_bytes() - before < 2**26
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
+@pytest.mark.parametrize(
+    ("values", "short"),
+    [
+        (["a"], True),
+        (["", "b" * 255, "c" * 256, "d" * 65_535], True),
+        (["a", "", "b"], True),
+        ([""], True),
+        (["\x01\x01", "æ" * 200], True),
+        ([None, None], True),
+        (["a", "x" * 65_536], False),
+        (["a" * 300_000], False),
+        (["\0\0\0"], False),  # not a long one, but it cannot be told at a glance
+    ],
+)
+def test_the_length_of_the_values_of_a_dictionary(
+    tmp_path: Path, values: list[str | None], short: bool, compression: str
+) -> None:
+    path = write(tmp_path / "x", {"kontaktdata": values * 3}, compression=compression, dictionary_pagesize_limit=10**7)
+    with pq.ParquetFile(path) as file, path.open("rb") as raw:
+        chunk = file.metadata.row_group(0).column(2)
+        known = chunk.compression not in ("BROTLI", "LZ4")
+        assert parquet_dictionaries.are_short(raw, chunk) is (short and known)
+    if max(len(value or "") for value in values) > parquet_rows.MAX_CELL_BYTES:
+        assert reason_of(path) == "line-too-long"
+    else:
+        assert [record["kontaktdata"] for record in read(path)] == values * 3
+
+
+def test_a_broken_page_header_is_not_believed(tmp_path: Path) -> None:
+    path = write(tmp_path / "x", {"kontaktdata": ["20123456", "b"] * 50})
+    whole = path.read_bytes()
+    with pq.ParquetFile(path) as file:
+        chunk = file.metadata.row_group(0).column(2)
+    for place in range(chunk.dictionary_page_offset, chunk.data_page_offset):
+        for octet in (0, 0x15, 0x80, 0xFF):
+            path.write_bytes(whole[:place] + bytes([octet]) + whole[place + 1 :])
+            with path.open("rb") as raw:
+                assert parquet_dictionaries.are_short(raw, chunk) in (True, False)
+    path.write_bytes(whole[: chunk.dictionary_page_offset + 5])
+    with path.open("rb") as raw:
+        assert parquet_dictionaries.are_short(raw, chunk) is False
 
 
 def test_many_rows_of_nothing_are_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ the at-sign is ordinary.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import email_validator
 import numpy as np
@@ -21,6 +22,8 @@ from email_validator.rfc_constants import (
     DOMAIN_MAX_LENGTH,
     EMAIL_MAX_LENGTH,
 )
+
+from afstem.text_bytes import assembled, bytes_of
 
 REASONS = (
     "looks-like-phone-number",
@@ -48,9 +51,11 @@ REASONS = (
 # before the at-sign is stored as it is written.
 _ATOM = r"[a-zA-Z0-9_!#$%&'*+\-/=?^`{|}~À-ÖØ-öø-ÿ]+"
 _LOCAL = rf"{_ATOM}(?:\.{_ATOM})*"
-_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_ADDRESS = rf"\A{_LOCAL}@(?:{_LABEL}\.)+(?:[a-zA-Z0-9][a-zA-Z0-9-]*)?[a-zA-Z]\z"
+# Two hyphens in a row may be punycode, or a label that is reserved for what looks like it: no label has them here.
+_LABEL = r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*"
+_ADDRESS = rf"\A{_LOCAL}@(?:{_LABEL}\.)+(?:[a-zA-Z0-9]+-)*[a-zA-Z0-9]*[a-zA-Z]\z"
 _SPECIAL_USE = rf"(?i)[@.](?:{'|'.join(map(re.escape, email_validator.SPECIAL_USE_DOMAIN_NAMES))})\z"
+_ENDING = 2
 _NOWHERE = r"[\pZ\p{Cc}\p{Cf}]"
 _SHORT = 64
 """An address of at most so many bytes keeps every limit on the length of labels, domains and addresses."""
@@ -64,30 +69,57 @@ _LOCAL_CHARACTERS = re.compile(_ATOM.replace("À-ÖØ-öø-ÿ", ".\u0080-\U0010f
 def normalise(values: pa.StringArray, asked: list[str] | None = None) -> pa.StringArray:
     """The stored form of each value (trimmed before) that is an acceptable address, else null.
 
-    Values that the library had to judge are appended to ``asked``.
+    Values that the library had to judge are appended to ``asked``; then nothing from earlier columns is remembered.
     """
     values = values.fill_null("")
-    follows = _bools(pc.match_substring_regex(values, _ADDRESS))
-    # Two hyphens in a row may be punycode, or a label that is reserved for what looks like it.
-    doubled = _bools(pc.match_substring(values, "--"))
-    special = _bools(pc.match_substring_regex(values, _SPECIAL_USE))
-    accepted = follows & ~doubled & ~special & (pc.binary_length(values).to_numpy() <= _SHORT)
+    accepted = _bools(pc.match_substring_regex(values, _ADDRESS))
+    accepted &= pc.binary_length(values).to_numpy() <= _SHORT
+    accepted[accepted] = ~_are_special_use(values.filter(pa.array(accepted)))
+    forms = _lower_domains(values.filter(pa.array(accepted)))
+    if len(forms) == len(values):
+        return forms
+    rest = ~accepted
+    return assembled(len(values), [(accepted, forms), (rest, _normalise_odd(values.filter(pa.array(rest)), asked))])
 
-    refused = ~_bools(pc.match_substring(values, "@")) | (follows & ~doubled & special)
+
+def _normalise_odd(values: pa.StringArray, asked: list[str] | None) -> pa.StringArray:
+    """Values that are not plainly acceptable."""
+    doubled = _bools(pc.match_substring(values, "--"))
+    follows = _bools(pc.match_substring_regex(values, _ADDRESS))
+    refused = ~_bools(pc.match_substring(values, "@")) | (follows & _are_special_use(values))
     # By its defaults the library refuses quoting, a name beside the address and a bracketed IP address. So what is
     # written in ASCII must follow the grammar, and blanks and invisible characters may stand nowhere.
     rest = np.flatnonzero(~follows & ~doubled & ~refused)
     odd = values.take(pa.array(rest))
     refused[rest] = _bools(pc.string_is_ascii(odd)) | _bools(pc.match_substring_regex(odd, _NOWHERE))
 
-    forms = pc.if_else(pa.array(accepted), values, pa.scalar(None, pa.string()))
-    forms = _lower_domains(forms)
-    undecided = ~accepted & ~refused
-    if undecided.any():
-        distinct = values.filter(pa.array(undecided)).dictionary_encode()
-        answers = pa.array(_library_forms(distinct.dictionary.to_pylist(), asked), pa.string())
-        forms = pc.replace_with_mask(forms, pa.array(undecided), answers.take(distinct.indices))
-    return forms
+    undecided = ~refused
+    distinct = values.filter(pa.array(undecided)).dictionary_encode()
+    answers = pa.array(_library_forms(distinct.dictionary.to_pylist(), asked), pa.string())
+    return assembled(len(values), [(undecided, answers.take(distinct.indices))])
+
+
+def _are_special_use(addresses: pa.StringArray) -> npt.NDArray[np.bool_]:
+    """Which addresses of a domain in ASCII lie in one of the special-use domains, which the library refuses."""
+    column = bytes_of(addresses)
+    special = column.lengths >= _ENDING
+    rows = np.flatnonzero(special)
+    # The last two letters tell nearly all that are none.
+    endings = (column.last_windows(rows, _ENDING) | 0x20).view(np.uint16).reshape(-1)
+    special[rows] = _special_endings()[endings]
+    if special.any():
+        suspects = addresses.filter(pa.array(special))
+        special[special] = _bools(pc.match_substring_regex(suspects, _SPECIAL_USE))
+    return special
+
+
+@lru_cache(maxsize=1)
+def _special_endings() -> npt.NDArray[np.bool_]:
+    """For each pair of bytes, as it lies in memory, whether the name of a special-use domain ends in it."""
+    table = np.zeros(1 << 8 * _ENDING, np.bool_)
+    for name in email_validator.SPECIAL_USE_DOMAIN_NAMES:
+        table[np.frombuffer(name[-_ENDING:].encode(), np.uint16)] = True
+    return table
 
 
 def library_form(value: str) -> str | None:
@@ -105,9 +137,10 @@ def reason(value: str) -> str:
         return "name-and-address"
     if "@" in before:
         return "several-at-signs"
-    if any(unicodedata.category(character) in ("Cc", "Cf") for character in value):
+    # Printable texts, which most are, hold neither.
+    if not value.isprintable() and any(unicodedata.category(character) in ("Cc", "Cf") for character in value):
         return "invisible-character"
-    if any(character.isspace() for character in value):
+    if value.split() != [value]:
         return "whitespace"
     if not before:
         return "nothing-before-at-sign"
@@ -141,7 +174,7 @@ def _bools(array: pa.BooleanArray) -> npt.NDArray[np.bool_]:
 
 def _lower_domains(addresses: pa.StringArray) -> pa.StringArray:
     """Ordinary addresses as the library normalises them: the domain in lower case, and the names of RFC 2142 too."""
-    with_capitals = pc.fill_null(pc.not_equal(addresses, pc.ascii_lower(addresses)), False)
+    with_capitals = pc.not_equal(addresses, pc.ascii_lower(addresses))
     chosen = addresses.filter(with_capitals)
     if len(chosen) == 0:
         return addresses
@@ -172,7 +205,7 @@ def _library_forms(values: list[str], asked: list[str] | None) -> list[str | Non
             forms.append(None if validated is None else validated.normalized)
             continue
         if domain not in domains:
-            domains[domain] = ask(f"a@{domain}")
+            domains[domain] = _validate_domain(domain) if asked is None else ask(f"a@{domain}")
         answer = domains[domain]
         forms.append(None if answer is None else _with_local(local, domain, answer))
     return forms
@@ -184,6 +217,12 @@ def _with_local(local: str, domain: str, validated: ValidatedEmail) -> str | Non
     if len(local.encode()) + 1 + longest > EMAIL_MAX_LENGTH:
         return None
     return f"{local}@{validated.domain}"
+
+
+@lru_cache(maxsize=10_000)
+def _validate_domain(domain: str) -> ValidatedEmail | None:
+    """Remembered from one column to the next, for a night has few domains that need the library, again and again."""
+    return _validate(f"a@{domain}")
 
 
 def _validate(value: str) -> ValidatedEmail | None:

@@ -17,7 +17,8 @@ from afstem import codelist, cpr_number, registration_time
 from afstem.clock import microseconds
 from afstem.lookup import Knowledge, look_up, nothing_known
 from afstem.rules import RULES, Bools, Columns, Ints
-from afstem.schema import LINE_FAULTS, LONGEST_REFERENCE, MALFORMED_REASONS, NAMED_COLUMNS
+from afstem.schema import LINE_FAULTS, LONGEST_REFERENCE, MALFORMED_REASONS, NAMED_COLUMNS, ContactType
+from afstem.text_bytes import assembled
 from afstem.value_formats import VALUE_FORMATS
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -76,15 +77,17 @@ def evaluate(records: pa.Table, terms: Terms) -> Judged:
     registered_at, unreadable = registration_time.read_times(text["registreret"], terms.zone)
     number = cpr_number.read_numbers(text["personnummer"])
     contact_type = codelist.contact_types(text["kontaktdatatype"], terms.codelist)
-    normalised = _normalised(text["kontaktdata"], contact_type)
-    known = look_up(number, terms.knowledge) if terms.knowledge else nothing_known(len(number))
+    removes = _is_blank(text["kontaktdata"])
+    normalised = _normalised(text["kontaktdata"], ~removes, contact_type)
+    removes_email = removes & (contact_type == ContactType.EMAIL)
+    known = look_up(number, terms.knowledge, removes_email) if terms.knowledge else nothing_known(len(number))
     columns = Columns(
         malformed=_malformed(records["fault"], text, unreadable, registered_at > terms.latest_time),
         personnummer=text["personnummer"],
         number=number,
         contact_type=contact_type,
         value=text["kontaktdata"],
-        removes=_is_blank(text["kontaktdata"]),
+        removes=removes,
         acceptable=_bools(pc.is_valid(normalised)),
         known=known.known,
         dead=known.dead,
@@ -99,30 +102,31 @@ def _malformed(
     fault: pa.ChunkedArray, text: Mapping[str, pa.StringArray], unreadable: Bools, in_future: Bools
 ) -> npt.NDArray[np.int8]:
     """The place in `MALFORMED_REASONS` of the first reason why each record cannot be read."""
-    raised = {slug: _bools(pc.fill_null(pc.equal(fault, slug), False)) for slug in LINE_FAULTS} | {
+    raised = {
         "personnummer-missing": _is_blank(text["personnummer"]),
         "kontaktdatatype-missing": _is_blank(text["kontaktdatatype"]),
         "registreret-unreadable": unreadable,
         "registreret-in-future": in_future,
-        "reference-too-long": _bools(pc.greater(pc.utf8_length(text["reference"]), LONGEST_REFERENCE)),
+        "reference-too-long": _is_longer(text["reference"], LONGEST_REFERENCE),
     }
-    reasons = MALFORMED_REASONS[1:]
-    places = np.arange(1, len(MALFORMED_REASONS), dtype=np.int8)
-    return np.select([raised[slug] for slug in reasons], list(places), np.int8(0))
+    if fault.null_count < len(fault):
+        raised |= {slug: _bools(pc.fill_null(pc.equal(fault, slug), False)) for slug in LINE_FAULTS}
+    malformed = np.zeros(len(unreadable), np.int8)
+    # The first reason counts, so it is written last.
+    for place in range(len(MALFORMED_REASONS) - 1, 0, -1):
+        where = raised.get(MALFORMED_REASONS[place])
+        if where is not None and where.any():
+            malformed[where] = place
+    return malformed
 
 
-def _normalised(values: pa.StringArray, contact_type: npt.NDArray[np.int8]) -> pa.StringArray:
-    """Each value in the form its contact type is stored in; null where it has none."""
-    given = ~_is_blank(values)
-    parts = [pa.nulls(1, pa.string())]
-    place = np.zeros(len(values), np.int64)
-    filled = 1
+def _normalised(values: pa.StringArray, given: Bools, contact_type: npt.NDArray[np.int8]) -> pa.StringArray:
+    """Each value that is given in the form its contact type is stored in; null where it has none."""
+    parts = []
     for member, value_format in VALUE_FORMATS.items():
-        chosen = np.flatnonzero(given & (contact_type == member))
-        parts.append(value_format.normalise(values.take(pa.array(chosen))))
-        place[chosen] = filled + np.arange(len(chosen))
-        filled += len(chosen)
-    return pa.concat_arrays(parts).take(pa.array(place))
+        chosen = given & (contact_type == member)
+        parts.append((chosen, value_format.normalise(values.filter(pa.array(chosen)))))
+    return assembled(len(values), parts)
 
 
 def _find(columns: Columns, *, with_store: bool) -> Findings:
@@ -154,6 +158,12 @@ def _find(columns: Columns, *, with_store: bool) -> Findings:
 
 def _trimmed(texts: pa.ChunkedArray) -> pa.StringArray:
     return pc.fill_null(pc.utf8_trim_whitespace(texts.combine_chunks()), "")
+
+
+def _is_longer(texts: pa.StringArray, limit: int) -> Bools:
+    """Which texts have more than so many characters; where none has more bytes, none is counted."""
+    longer = _bools(pc.greater(pc.binary_length(texts), limit))
+    return _bools(pc.greater(pc.utf8_length(texts), limit)) if longer.any() else longer
 
 
 def _is_blank(texts: pa.StringArray) -> Bools:

@@ -114,9 +114,14 @@ def may_write(
     ``numbers`` are the records' CPR numbers in any order, `schema.NO_CPR` where there is none. Whether the citizen
     is known is another question (1010): a kind for any citizen holds for unknown ones too.
     """
+    granted = citizens_granted(relations, kinds, as_of)
+    return np.ones(len(numbers), dtype=np.bool_) if granted is ANY_CITIZEN else contains(granted, numbers)
+
+
+def citizens_granted(relations: Relations, kinds: Set[str], as_of: date) -> npt.NDArray[np.int64] | None:
+    """The CPR numbers, sorted, to which ``kinds`` give the actor access; `ANY_CITIZEN` where to all."""
     needed = [KINDS_OF_ACCESS[kind] for kind in kinds]
     if ANY_CITIZEN in needed:
-        return np.ones(len(numbers), dtype=np.bool_)
+        return ANY_CITIZEN
     wanted = np.uint8(sum(fact for fact in needed if fact is not None))
-    granting = (relation_facts(relations, as_of) & wanted) != 0
-    return contains(relations.numbers[granting], numbers)
+    return relations.numbers[(relation_facts(relations, as_of) & wanted) != 0]

@@ -5,11 +5,13 @@ other text goes to `datetime`, once for each distinct text. A text without an of
 the two instants that the doubled hour of autumn can mean it is the first (PEP 495, fold 0).
 """
 
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from afstem.schema import NO_TIME
@@ -24,11 +26,18 @@ _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _CHANGES = NO_TIME
 """In a table of offsets: the zone's offset changes within this day, or may."""
 
-_DATES = "0000-00-00"
+_DATE = "0000-00-00"
 _CLOCKS = ("00:00", "00:00:00", "00:00:00.000", "00:00:00.000000")
 _OFFSETS = ("", "Z", "+00:00")
-_SPELLINGS = (_DATES, *(f"{_DATES}T{clock}{offset}" for clock in _CLOCKS for offset in _OFFSETS))
+_SPELLINGS = (
+    _DATE,
+    "00000000T000000",
+    *(f"{_DATE}T{clock}{offset}" for clock in _CLOCKS for offset in _OFFSETS),
+)
 """The spellings read as columns, no two of the same length; 0 stands for a digit, T for T or blank, + for a sign."""
+
+_SIGNS = {"T": "T ", "+": "+-"}
+_LAST_YEAR = 9999
 
 
 def read_times(texts: pa.StringArray, zone: ZoneInfo) -> tuple[Ints, Bools]:
@@ -44,8 +53,8 @@ def read_times(texts: pa.StringArray, zone: ZoneInfo) -> tuple[Ints, Bools]:
         rows = np.flatnonzero(column.lengths == len(spelling))
         if len(rows):
             read, fits = _read_spelling(column.windows(column.starts[rows], len(spelling)), spelling, zone)
-            times[rows[fits]] = read[fits]
-            undecided[rows[fits]] = False
+            times[rows] = np.where(fits, read, NO_TIME)
+            undecided[rows] = ~fits
     unreadable = np.zeros(len(texts), np.bool_)
     odd = np.flatnonzero(undecided)
     if len(odd):
@@ -62,59 +71,81 @@ def _read_spelling(characters: Octets, spelling: str, zone: ZoneInfo) -> tuple[I
     A text that does not fit is not unreadable: it is left to `datetime`.
     """
     columns = np.ascontiguousarray(characters.T)
-    fits = np.ones(len(characters), np.bool_)
-    for at, sign in enumerate(spelling):
-        if sign == "0":
-            fits &= (columns[at] >= ord("0")) & (columns[at] <= ord("9"))
-        elif sign in "T+":
-            fits &= np.isin(columns[at], [ord(one) for one in ("T ", "+-")[sign == "+"]])
-        else:
-            fits &= columns[at] == ord(sign)
+    fits = _take_digits(columns, spelling)
 
-    def number(at: int, width: int) -> Ints:
-        value = np.zeros(len(characters), np.int64)
-        for digit in columns[at : at + width]:
-            value = value * 10 + (digit.astype(np.int64) - ord("0"))
-        # What does not fit must not leave the range of the calendar below.
-        return np.where(fits, value, 1)
+    def number(at: int) -> Octets:
+        """The number of two digits at this place; a byte holds it, and bytes are reckoned many at a time."""
+        pair: Octets = columns[at] * np.uint8(10) + columns[at + 1]
+        return pair
 
-    year, month, day = number(0, 4), number(5, 2), number(8, 2)
-    fits &= (year >= 1) & (month >= 1) & (month <= 12)
-    months = np.where(fits, (year - 1970) * 12 + month - 1, 0)
-    month_start = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    next_month = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    fits &= (day >= 1) & (day <= next_month - month_start)
-    local = (month_start + day - 1) * _DAY
-    for at, unit, limit in ((11, 3600, 23), (14, 60, 59), (17, 1, 59)):
-        if spelling[at - 1 : at] in ("T", ":"):
-            value = number(at, 2)
-            fits &= value <= limit
-            local += value * (unit * _SECOND)
-    if spelling[19:20] == ".":
-        decimals = len(spelling[20:]) - len(spelling[20:].lstrip("0"))
-        local += number(20, decimals) * 10 ** (6 - decimals)
+    # Where pairs of digits begin: century, year, month, day, and as much of the clock as there is.
+    pairs = [found.start() for found in re.finditer("00", re.split("[.Z+]", spelling)[0])]
+    days, is_date = _days(number(pairs[0]) * np.int32(100) + number(pairs[1]), number(pairs[2]), number(pairs[3]))
+    fits &= is_date
+    seconds = days * np.int64(_DAY // _SECOND)
+    for at, unit, limit in zip(pairs[4:], (3600, 60, 1), (23, 59, 59), strict=False):
+        value = number(at)
+        fits &= value <= limit
+        seconds += value * np.int32(unit)
+    local = seconds * _SECOND
+    if "." in spelling:
+        decimals = re.split("[Z+]", spelling.partition(".")[2])[0]
+        fraction = np.zeros(len(local), np.int32)
+        for digit in columns[spelling.index(".") + 1 :][: len(decimals)]:
+            fraction = fraction * np.int32(10) + digit
+        local += fraction * np.int64(_SECOND // 10 ** len(decimals))
 
     if spelling.endswith("Z"):
-        return _within_calendar(local, fits)
+        return local, fits
     if "+" in spelling:
         at = spelling.index("+")
-        hours, minutes = number(at + 1, 2), number(at + 4, 2)
+        hours, minutes = number(at + 1), number(at + 4)
         fits &= (hours <= 23) & (minutes <= 59)
-        offset = (hours * 3600 + minutes * 60) * _SECOND
-        return _within_calendar(local - np.where(columns[at] == ord("-"), -offset, offset), fits)
-    offset, fixed = _offsets(np.where(fits, local, 0), zone)
-    return _within_calendar(local - offset, fits & fixed)
-
-
-def _within_calendar(times: Ints, fits: Bools) -> tuple[Ints, Bools]:
+        offset = (hours * np.int64(3600) + minutes * np.int64(60)) * _SECOND
+        times = local - np.where(columns[at] == ord("-"), -offset, offset)
+    else:
+        offset, fixed = _offsets(np.where(fits, days, 0), zone)
+        times = local - offset
+        fits &= fixed
     return times, fits & (times >= _FIRST) & (times <= _LAST)
 
 
-def _offsets(local: Ints, zone: ZoneInfo) -> tuple[Ints, Bools]:
-    """The zone's offset from UTC at each local time, and where the whole local day has that one offset."""
-    days = local // _DAY
+def _take_digits(columns: Octets, spelling: str) -> Bools:
+    """Which texts (``columns`` has one row a place in them) have the spelling; their digits become numbers in place.
+
+    A text that has not gets the digit 1 everywhere, so that it stays within the calendar.
+    """
+    fits = np.ones(columns.shape[1], np.bool_)
+    for column, sign in zip(columns, spelling, strict=True):
+        if sign == "0":
+            column -= np.uint8(ord("0"))
+            fits &= column <= 9
+        else:
+            fits &= np.logical_or.reduce([column == ord(taken) for taken in _SIGNS.get(sign, sign)])
+    columns[:, ~fits] = 1
+    return fits
+
+
+def _days(year: npt.NDArray[np.int32], month: Octets, day: Octets) -> tuple[npt.NDArray[np.int32], Bools]:
+    """The days since 1970 of dates, and which of them are in the calendar; no number is above 9999, 99 and 99."""
+    first_days = _first_days()
+    months = year * np.int32(12) + month
+    days = first_days[months] + (day - np.int32(1))
+    is_date = (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (days < first_days[months + 1])
+    return days, is_date
+
+
+@lru_cache(maxsize=1)
+def _first_days() -> npt.NDArray[np.int32]:
+    """The first day of each month in days since 1970; a month of a year is at ``year * 12 + month``."""
+    months = np.arange(_LAST_YEAR * 12 + 101) - (1970 * 12 + 1)
+    return months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int32)
+
+
+def _offsets(days: npt.NDArray[np.int32], zone: ZoneInfo) -> tuple[Ints, Bools]:
+    """The zone's offset from UTC on each local day (since 1970), and where the whole day has that one offset."""
     if len(days) == 0:
-        return days, np.empty(0, np.bool_)
+        return days.astype(np.int64), np.empty(0, np.bool_)
     first = int(days.min())
     seen = np.zeros(int(days.max()) - first + 1, np.bool_)
     seen[days - first] = True

@@ -7,12 +7,14 @@ longest value of each dictionary, and by what has been read so far, and is read 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from afstem.decode import parquet_dictionaries
 from afstem.decode.blocks import MAX_UNPACKED_BYTES
 from afstem.decode.extract import MAX_COLUMNS, ExtractReader, build_batch, build_header
 from afstem.decode.lines import MAX_LINE_TEXT, Mask, ill_formed_utf8
@@ -74,17 +76,18 @@ class ParquetReader(ExtractReader):
                 preview = opened.enter_context(
                     pq.ParquetFile(self._path, read_dictionary=self._texts, page_checksum_verification=True)
                 )
+            raw = opened.enter_context(self._path.open("rb"))
             for group in range(file.metadata.num_row_groups):
                 with _broken_is_unreadable():
-                    _refuse_long_dictionaries(preview, group)
+                    if not _has_short_dictionaries(raw, file.metadata.row_group(group)):
+                        _refuse_long_dictionaries(preview, group)
                 batches = file.iter_batches(ROWS_AT_A_TIME, row_groups=[group], use_threads=False)
                 while True:
                     with _broken_is_unreadable():
                         batch = next(batches, None)
                     if batch is None:
                         break
-                    columns = [_plain_cells(column) for column in batch.columns]
-                    held.append(pa.record_batch(columns, names=[str(place) for place in range(len(columns))]))
+                    held.append(_without_dictionaries(batch))
                     size += held[-1].nbytes
                     if size >= self._batch_bytes:
                         yield pa.Table.from_batches(held).combine_chunks()
@@ -97,7 +100,7 @@ class ParquetReader(ExtractReader):
         texts: list[pa.Array] = []
         broken = np.zeros(rows, np.bool_)
         for read, column in zip(self._readers, table.columns, strict=True):
-            cells = read(column.combine_chunks())
+            cells = read(_plain_cells(column.combine_chunks()))
             spoilt = _spoilt(cells)
             if spoilt is not None:
                 broken |= spoilt
@@ -133,6 +136,11 @@ def _refuse_too_large(metadata: pq.FileMetaData, file_bytes: int) -> None:
     for place in range(metadata.num_columns):
         if sum(group.column(place).num_values for group in groups) > MAX_ROWS:
             raise Unreadable("too-large")
+
+
+def _has_short_dictionaries(file: BinaryIO, group: pq.RowGroupMetaData) -> bool:
+    texts = [chunk for chunk in map(group.column, range(group.num_columns)) if chunk.physical_type == "BYTE_ARRAY"]
+    return all(parquet_dictionaries.are_short(file, chunk) for chunk in texts)
 
 
 def _refuse_long_dictionaries(preview: pq.ParquetFile, group: int) -> None:
@@ -196,9 +204,17 @@ def _read_nothing(cells: pa.Array) -> pa.Array:
     return pa.nulls(len(cells), pa.string())
 
 
+def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with the columns that Arrow gives as dictionaries, because their writer had them so, as plain ones."""
+    if not any(map(pa.types.is_dictionary, batch.schema.types)):
+        return batch
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns
+    ]
+    return pa.record_batch(columns, names=batch.schema.names)
+
+
 def _plain_cells(cells: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.dictionary_decode()
     if _is_text(cells.type):
         cells = cells.cast(pa.binary()).view(pa.string())
         _refuse_long_cells(cells)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import phonenumbers
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,13 +25,24 @@ from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberTyp
 from afstem.phone_number.numbering_plan import (
     DANISH_CODE,
     DANISH_LENGTH,
+    INTERNATIONAL_PREFIX,
     LONGEST_VALUE,
     Verdict,
     danish_types,
     international_verdict,
 )
 from afstem.schema import ContactType
-from afstem.text_bytes import Bools, Ints, TextBytes, bytes_of, fixed_width_texts, texts_of
+from afstem.text_bytes import (
+    Bools,
+    Ints,
+    Octets,
+    TextBytes,
+    are_eight_digits,
+    assembled,
+    bytes_of,
+    fixed_width_texts,
+    texts_of,
+)
 
 ACCEPTED_TYPES = {
     ContactType.MOBILE: frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}),
@@ -86,6 +98,10 @@ REASONS = (
 )
 """Every slug that `reason` can give."""
 
+_DANISH_PREFIX = f"+{DANISH_CODE}".encode()
+_SIMPLE_PREFIXES = (b"", _DANISH_PREFIX, f"{INTERNATIONAL_PREFIX}{DANISH_CODE}".encode())
+"""What stands before the eight digits of nearly all numbers, all of one word."""
+
 # What each byte of a value counts for; one sum a value then tells all four counts (a value has at most
 # LONGEST_VALUE bytes when they are looked at, so no count runs into the next).
 _DIGIT, _PLUS, _REFUSED, _ODD = 1, 1 << 16, 1 << 32, 1 << 48
@@ -94,6 +110,9 @@ _ASCII_PUNCTUATION = " -./()"
 _OTHER_PUNCTUATION = r"[\x{00A0}\x{00AD}\x{200B}\x{2010}-\x{2015}\x{2060}\x{2212}\x{3000}]"
 """Blanks and dashes outside ASCII that the library knows as punctuation; none is a letter or a digit."""
 
+
+EightDigits = npt.NDArray[np.uint64]
+"""Danish national numbers: the eight ASCII digits of each as they lie in memory, in one integer."""
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", _ASCII_PUNCTUATION)
 _PLAIN_DANISH = re.compile(rf"(?:\+{DANISH_CODE}|00{DANISH_CODE}|(?!00|{DANISH_CODE}[0-9]{{7}}))([0-9]{{3,17}})")
@@ -133,9 +152,9 @@ def reason(value: str, contact_type: ContactType) -> str:
     """Why a (trimmed) value is not acceptable for a contact type, as one of `REASONS`."""
     if "@" in value:
         return "email-address"
-    if any(character.isalpha() for character in value):
+    if any(map(str.isalpha, value)):
         return "letters"
-    if any(unicodedata.category(character) == "Cc" for character in value):
+    if not value.isprintable() and any(unicodedata.category(character) == "Cc" for character in value):
         return "control-character"
     if len(value) > LONGEST_VALUE:
         return "too-long"
@@ -174,6 +193,76 @@ def _slug_of_type(number_type: int, contact_type: ContactType) -> str | None:
 
 def _normalise(values: pa.StringArray, contact_type: ContactType, asked: list[str] | None) -> pa.StringArray:
     accepted = ACCEPTED_TYPES[contact_type]
+    types = danish_types()
+    if types is None:
+        return _normalise_odd(values, accepted, asked)
+    simple, numbers = _simply_danish(bytes_of(values))
+    acceptable = _of_types(numbers, types, accepted)
+    chosen = _scattered(acceptable, simple)
+    parts = [(chosen, _danish_forms(numbers[acceptable]))]
+    odd = ~simple
+    if odd.any():
+        parts.append((odd, _normalise_odd(values.filter(pa.array(odd)), accepted, asked)))
+    return assembled(len(values), parts)
+
+
+def _simply_danish(column: TextBytes) -> tuple[Bools, EightDigits]:
+    """Which values are written in one of `_SIMPLE_PREFIXES` and eight digits, and these digits.
+
+    Nearly all are. Nothing has to be searched in them, so they are taken out before anything else is looked at.
+    """
+    simple = np.zeros(len(column.lengths), np.bool_)
+    numbers = np.zeros(len(column.lengths), np.uint64)
+    for prefix in _SIMPLE_PREFIXES:
+        rows = np.flatnonzero(column.lengths == len(prefix) + DANISH_LENGTH)
+        begins = _start_with(column, rows, prefix)
+        if not prefix:
+            begins = ~_start_with(column, rows, INTERNATIONAL_PREFIX.encode())
+        numbers[rows] = _eight_digits(column, rows)
+        simple[rows] = begins & are_eight_digits(numbers[rows])
+    return simple, numbers[simple]
+
+
+def _eight_digits(column: TextBytes, rows: Ints) -> EightDigits:
+    """The last eight bytes of texts."""
+    return column.last_windows(rows, DANISH_LENGTH).view(np.uint64).reshape(-1)
+
+
+def _start_with(column: TextBytes, rows: Ints, prefix: bytes) -> Bools:
+    """Which texts of ``rows``, none of them shorter than the prefix, start with it."""
+    start = np.ones(len(rows), np.bool_)
+    for octets, octet in zip(column.windows(column.starts[rows], len(prefix)).T, prefix, strict=True):
+        start &= octets == octet
+    return start
+
+
+def _of_types(numbers: EightDigits, types: Octets, accepted: frozenset[int]) -> Bools:
+    """Which Danish numbers are of an accepted type, by the table over their leading digits."""
+    leading = np.zeros(len(numbers), np.int64)
+    for digits in numbers.view(np.uint8).reshape(-1, DANISH_LENGTH).T[: len(str(len(types))) - 1]:
+        leading = leading * 10 + (digits - np.uint8(ord("0")))
+    of_types: Bools = np.isin(types, list(accepted))[leading]
+    return of_types
+
+
+def _danish_forms(numbers: EightDigits) -> pa.StringArray:
+    """The E.164 forms of Danish numbers."""
+    forms = np.empty(len(numbers), [("prefix", f"V{len(_DANISH_PREFIX)}"), ("number", np.uint64)])
+    forms["prefix"] = np.void(_DANISH_PREFIX)
+    forms["number"] = numbers
+    rows = forms.view(np.uint8).reshape(len(numbers), forms.itemsize)
+    return fixed_width_texts(rows, np.ones(len(numbers), np.bool_))
+
+
+def _scattered(chosen: Bools, among: Bools) -> Bools:
+    """The mask ``among`` without those of its rows that are not ``chosen``."""
+    scattered = among.copy()
+    scattered[among] = chosen
+    return scattered
+
+
+def _normalise_odd(values: pa.StringArray, accepted: frozenset[int], asked: list[str] | None) -> pa.StringArray:
+    """Values that are written in whatever way."""
 
     def ask(value: str) -> Verdict | None:
         if asked is not None:
@@ -183,7 +272,7 @@ def _normalise(values: pa.StringArray, contact_type: ContactType, asked: list[st
     overlong = pc.fill_null(pc.greater(pc.binary_length(values), LONGEST_VALUE), False)
     plain = _decide_plain(_plainly_spelled(values, overlong), accepted)
     undecided = plain.undecided | overlong.to_numpy(zero_copy_only=False)
-    normalised = plain.danish
+    parts = [(plain.danish, plain.forms)]
     for rows, texts, judge in (
         (plain.international, plain.digits, international_verdict),
         (undecided, values.filter(pa.array(undecided)), ask),
@@ -192,9 +281,8 @@ def _normalise(values: pa.StringArray, contact_type: ContactType, asked: list[st
             distinct = texts.dictionary_encode()
             verdicts = [judge(text) for text in distinct.dictionary.to_pylist()]
             forms = [verdict[0] if verdict and verdict[1] in accepted else None for verdict in verdicts]
-            answers = pa.array(forms, pa.string()).take(distinct.indices)
-            normalised = pc.replace_with_mask(normalised, pa.array(rows), answers)
-    return normalised
+            parts.append((rows, pa.array(forms, pa.string()).take(distinct.indices)))
+    return assembled(len(values), parts)
 
 
 def _plainly_spelled(values: pa.StringArray, overlong: pa.BooleanArray) -> pa.StringArray:
@@ -232,12 +320,13 @@ def _weights() -> Ints:
 class _Plain:
     """What the digits of plainly written values tell.
 
-    ``danish`` has the E.164 form of the acceptable Danish numbers; ``digits`` are the international numbers
-    (after the plus sign) of the values where ``international`` is true; ``undecided`` are the other values that
-    are not decided here. All others are refused.
+    ``forms`` are the E.164 forms of the acceptable Danish numbers, which stand where ``danish`` is true; ``digits``
+    are the international numbers (after the plus sign) of the values where ``international`` is true; ``undecided``
+    are the other values that are not decided here. All others are refused.
     """
 
-    danish: pa.StringArray
+    danish: Bools
+    forms: pa.StringArray
     international: Bools
     digits: pa.StringArray
     undecided: Bools
@@ -273,19 +362,12 @@ def _decide_plain(values: pa.StringArray, accepted: frozenset[int]) -> _Plain:
         undecided |= danish
         danish = np.zeros(len(values), np.bool_)
         types = np.empty(1, np.uint8)
-    numbers = TextBytes(digits, starts, count).windows(ends[danish] - DANISH_LENGTH, DANISH_LENGTH)
-    leading = np.zeros(len(numbers), np.int64)
-    for column_of_digits in numbers.T[: len(str(len(types))) - 1]:
-        leading = leading * 10 + (column_of_digits - ord("0"))
-    acceptable = np.isin(types, list(accepted))[leading]
-    danish[danish] = acceptable
-    forms = np.empty((int(acceptable.sum()), 3 + DANISH_LENGTH), np.uint8)
-    forms[:, :3] = np.frombuffer(f"+{DANISH_CODE}".encode(), np.uint8)
-    forms[:, 3:] = numbers[acceptable]
-
+    numbers = _eight_digits(TextBytes(digits, starts, count), np.flatnonzero(danish))
+    acceptable = _of_types(numbers, types, accepted)
     foreign = international & ~danish_code
     return _Plain(
-        danish=fixed_width_texts(forms, danish),
+        danish=_scattered(acceptable, danish),
+        forms=_danish_forms(numbers[acceptable]),
         international=foreign,
         digits=texts_of(digits, count).filter(pa.array(foreign)),
         undecided=undecided,
