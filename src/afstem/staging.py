@@ -106,6 +106,14 @@ class RunFolder:
         with PrivateParquet(self.path / "memory" / f"{actor}.parquet", memory.schema) as file:
             file.write(memory)
 
+    def memory(self, actor: str) -> pa.Table | None:
+        """What is remembered of an actor's findings after this run; None if it delivered nothing that could be read."""
+        path = self.path / "memory" / f"{actor}.parquet"
+        if not path.exists():
+            return None
+        with pq.ParquetFile(path) as file:
+            return file.read()
+
     def memories(self) -> dict[str, pa.Table]:
         return {path.stem: pq.read_table(path) for path in sorted((self.path / "memory").glob("*.parquet"))}
 
