@@ -3,15 +3,19 @@
 import logging
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from afstem.private_files import read_json, sync_folder
+from afstem.private_files import read_json, sync
 
 log = logging.getLogger(__name__)
 
 PREPARING = ".preparing-"
 PREPARED = ".prepared-"
+
+SYNCED_AT_ONCE = 8
+"""A disk that is asked to write many small files at the same time does it in few strokes."""
 
 
 def prepare(reports: Path, run_id: str, build: Callable[[Path], None]) -> None:
@@ -23,10 +27,11 @@ def prepare(reports: Path, run_id: str, build: Callable[[Path], None]) -> None:
             shutil.rmtree(folder)
     unfinished.mkdir(parents=True)
     build(unfinished)
-    for folder in (unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())):
-        sync_folder(folder)
+    with ThreadPoolExecutor(SYNCED_AT_ONCE) as workers:
+        for _ in workers.map(sync, (unfinished, *unfinished.rglob("*"))):
+            pass
     unfinished.rename(prepared)
-    sync_folder(reports)
+    sync(reports)
 
 
 def exists(reports: Path, run_id: str) -> bool:
@@ -42,7 +47,7 @@ def publish(reports: Path, run_id: str) -> Path:
     final = reports / run_id
     if not final.exists():
         (reports / f"{PREPARED}{run_id}").rename(final)
-        sync_folder(reports)
+        sync(reports)
     try:
         write_history(reports, published_manifests(reports))
     except OSError as error:
