@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -40,14 +40,10 @@ class Language:
         ``count`` chooses between the forms ``one`` and ``other``. The values are escaped unless they are `Markup`.
         A key that does not exist is a bug and raises KeyError.
         """
-        section, name = key.split(".")
-        text = read_texts("texts.toml")[section][name][self.code]
-        if not isinstance(text, str):
-            if count is None:
-                raise KeyError(f"{key} needs a count")
-            text = text[Locale.parse(self.locale).plural_form(count)]
+        if not values:
+            return _plain_text(self, key, count)
         safe = {name: value if hasattr(value, "__html__") else visible(str(value)) for name, value in values.items()}
-        return escape(text).format(**safe)
+        return _text(self, key, count).format(**safe)
 
     def word(self, section: str, slug: str | None) -> str:
         """The word for a slug of a closed list; a slug that the list lacks is shown as it is."""
@@ -74,6 +70,22 @@ class Language:
 
     def clock(self, moment: datetime, timezone: str) -> str:
         return str(format_time(moment, "short", tzinfo=ZoneInfo(timezone), locale=self.locale))
+
+
+@cache
+def _text(language: Language, key: str, count: int | None) -> Markup:
+    section, name = key.split(".")
+    text = read_texts("texts.toml")[section][name][language.code]
+    if not isinstance(text, str):
+        if count is None:
+            raise KeyError(f"{key} needs a count")
+        text = text[Locale.parse(language.locale).plural_form(count)]
+    return escape(text)
+
+
+@cache
+def _plain_text(language: Language, key: str, count: int | None) -> Markup:
+    return _text(language, key, count).format()  # a text with places raises KeyError
 
 
 DANISH = Language("da", "da_DK")

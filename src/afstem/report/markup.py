@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from afstem.report.language import LANGUAGES, Language
 from afstem.report.texts import fix_texts, plain_texts, reason_texts, visible, whose_move, whose_move_texts
@@ -37,6 +37,7 @@ def render(template: str, language: Language, stem: str, **shown: Any) -> str:
         page=language.page,
         t=language.text,
         num=partial(number, language),
+        why=partial(why, language),
         kilobytes=partial(kilobytes, language),
         heat_steps=_heat_words(language),
         **shown,
@@ -45,8 +46,15 @@ def render(template: str, language: Language, stem: str, **shown: Any) -> str:
 
 def number(language: Language, count: int, name: object) -> Markup:
     """A count as it is read, with the raw number and a name for whoever compares pages."""
-    shown = language.number(count)
-    return Markup('<data value="{}" data-name="{}">{}</data>').format(count, visible(str(name)), shown)
+    # Not by `Markup.format`, which takes five times as long: a page has hundreds of numbers.
+    safe = escape(visible(str(name)))
+    return Markup(f'<data value="{count:d}" data-name="{safe}">{language.number(count)}</data>')  # noqa: S704
+
+
+@cache
+def why(language: Language, code: int | None, slug: str) -> Markup:
+    """What a reason says, ready for the page: each is shown hundreds of times."""
+    return escape(visible(language.pick(reason_texts(code, slug))))
 
 
 def kilobytes(language: Language, size: int) -> str:
@@ -97,7 +105,6 @@ def _environment() -> Environment:
         rules=RULE_OF_CODE,
         plain_texts=plain_texts,
         fix_texts=fix_texts,
-        reason_texts=reason_texts,
         whose_move=whose_move,
         whose_move_texts=whose_move_texts,
         heat=heat,
