@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from afstem.private_files import read_json, sync
+from afstem.report.history import keep, past_runs
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +43,16 @@ def exists(reports: Path, run_id: str) -> bool:
 def publish(reports: Path, run_id: str) -> Path:
     """Give a prepared report its name and write it into the history of runs; repeating it changes nothing."""
     # Here, because only a run that is done needs what makes pages.
-    from afstem.report.history import write_history
+    from afstem.report.pages import write_history
 
     final = reports / run_id
     if not final.exists():
         (reports / f"{PREPARED}{run_id}").rename(final)
         sync(reports)
     try:
-        write_history(reports, published_manifests(reports))
+        runs = past_runs(reports)
+        keep(reports, runs)
+        write_history(reports, runs)
     except OSError as error:
         # The run is done and its report stands: a page that lists it, and is written anew by every run, can wait.
         log.warning("the history of runs in %s could not be written: %s", reports, error.strerror)
@@ -68,14 +71,3 @@ def manifest_of(reports: Path, run_id: str) -> dict[str, Any]:
     folder = published if published.exists() else reports / f"{PREPARED}{run_id}"
     manifest: dict[str, Any] = read_json(folder / "run.json")
     return manifest
-
-
-def published_manifests(reports: Path) -> list[dict[str, Any]]:
-    """The manifests of all published runs, newest first."""
-    manifests = []
-    for path in sorted(reports.glob("[0-9]*T*Z-*/run.json"), reverse=True):
-        try:
-            manifests.append(read_json(path))
-        except ValueError:
-            log.warning("%s is damaged; the history of runs goes without it", path)
-    return manifests
