@@ -5,15 +5,19 @@ output is escaped, characters that cannot be seen are written out, and the page'
 and any style but its own.
 """
 
+import sys
 from base64 import b64encode
+from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
 from math import ceil
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from afstem.report.language import LANGUAGES, Language
@@ -86,11 +90,29 @@ def _finalize(shown: Any) -> Any:
     return visible(shown) if isinstance(shown, str) and not hasattr(shown, "__html__") else shown
 
 
+class _CompiledTemplates(FileSystemBytecodeCache):
+    """Compiled templates, kept beside the templates as Python keeps compiled modules, and by the same rules.
+
+    To compile them takes as long as to write the pages of twenty actors.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(str(Path(__file__).parent / "templates" / "__pycache__"))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if sys.dont_write_bytecode:
+            return
+        with suppress(OSError):  # installed where this user may not write: compiled anew every time
+            Path(self.directory).mkdir(exist_ok=True)
+            super().dump_bytecode(bucket)
+
+
 @cache
 def _environment() -> Environment:
     # select_autoescape() looks at the ending and would leave `x.html.j2` alone.
     environment = Environment(
         loader=PackageLoader("afstem.report"),
+        bytecode_cache=_CompiledTemplates(),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,
