@@ -20,7 +20,8 @@ from report_numbers import parse_page, read_page
 from afstem.errors import RunError
 from afstem.masking import display_value
 from afstem.report.build import build_report
-from afstem.report.history import write_history
+from afstem.report.history import LINES, keep, past_runs
+from afstem.report.pages import write_history
 from afstem.rules import RULES
 
 CPR_LIKE = re.compile(r"\d{6}[-\s]?\d{4}")
@@ -342,6 +343,21 @@ def test_a_history_without_runs(tmp_path: Path) -> None:
     write_history(tmp_path, [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index.en.html", "index.html"]
     assert "<table" not in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_history_is_kept_and_can_be_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = example().write(tmp_path)
+    from_manifest = past_runs(tmp_path)
+    assert [run.run_id for run in from_manifest] == [folder.name]
+    keep(tmp_path, from_manifest)
+    with monkeypatch.context() as patched:
+        patched.setattr("afstem.report.history.past_run", None)  # no manifest is read for a line that is kept
+        assert past_runs(tmp_path) == from_manifest
+    for damage in ("", "[1]", '[{"run_id": "x"}]', '{"a": 1}'):
+        (tmp_path / LINES).write_text(damage)
+        assert past_runs(tmp_path) == from_manifest
+    (folder / "run.json").write_text("{")
+    assert past_runs(tmp_path) == []
 
 
 def test_page_size_does_not_grow_with_the_rejections(tmp_path: Path) -> None:

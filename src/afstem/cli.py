@@ -144,12 +144,12 @@ def load_reference(folder: Path, config: Path, as_json: bool) -> int:
 @json_option
 def runs(config: Path, as_json: bool) -> int:
     """List the runs, newest first."""
-    from afstem.report.publication import published_manifests
+    from afstem.report.history import past_runs
     from afstem.settings import load_settings
 
-    manifests = published_manifests(load_settings(config).reports)
     keys = ("run_id", "status", "as_of", "dry_run", "records", "outcomes")
-    _print({"runs": [{key: manifest[key] for key in keys} for manifest in manifests]}, as_json, _tell_runs)
+    lines = [{key: getattr(run, key) for key in keys} for run in past_runs(load_settings(config).reports)]
+    _print({"runs": lines}, as_json, _tell_runs)
     return DONE
 
 
@@ -159,16 +159,17 @@ def runs(config: Path, as_json: bool) -> int:
 @json_option
 def show(run_id: str, config: Path, as_json: bool) -> int:
     """Tell what came of one RUN (its id, or "latest")."""
+    keep_pandas_out()
     from afstem.pipeline import summarise_run
-    from afstem.report.publication import published_manifests
+    from afstem.report.history import past_runs
+    from afstem.report.publication import manifest_of
     from afstem.settings import load_settings
 
     reports = load_settings(config).reports
-    manifests = published_manifests(reports)
-    chosen = [manifest for manifest in manifests if run_id in ("latest", manifest["run_id"])]
+    chosen = [run.run_id for run in past_runs(reports) if run_id in ("latest", run.run_id)]
     if not chosen:
         raise UsageError(f"no such run: {run_id}; 'afstem runs' lists them")
-    _print(summarise_run(chosen[0], reports), as_json, _tell_run)
+    _print(summarise_run(manifest_of(reports, chosen[0]), reports), as_json, _tell_run)
     return DONE
 
 

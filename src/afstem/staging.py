@@ -121,7 +121,10 @@ class RunFolder:
     def memory(self, actor: str) -> pa.Table | None:
         """What is remembered of an actor's findings after this run; None if it delivered nothing that could be read."""
         path = self.path / "memory" / f"{actor}.parquet"
-        return pq.read_table(path) if path.exists() else None
+        if not path.exists():
+            return None
+        with pq.ParquetFile(path) as file:
+            return file.read()
 
     def memories(self) -> Iterator[tuple[str, pa.Table]]:
         for path in sorted((self.path / "memory").glob("*.parquet")):

@@ -28,7 +28,7 @@ def write_report(
     from afstem.report.build import build_report
     from afstem.report.pages import write_pages
 
-    write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts, dict(staged.memories()))
+    write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts)
     outcomes = folder / "outcomes"
     outcomes.mkdir()
     for path in sorted(staged.outcomes.glob("*.parquet")):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -14,10 +14,23 @@ from afstem.report.texts import read_texts, visible
 from afstem.rules import Texts
 
 
+# Babel takes 30 microseconds a number or a time; a page has thousands of numbers, most of them small, and every page
+# tells the same times.
+
+
 @lru_cache(maxsize=100_000)
 def _decimal(number: int, locale: str) -> str:
-    # Babel takes 30 microseconds a number, and a page has thousands of them, most of them small.
     return str(format_decimal(number, locale=locale))
+
+
+@lru_cache(maxsize=10_000)
+def _day(day: date, form: str, locale: str) -> str:
+    return str(format_date(day, form, locale=locale))
+
+
+@lru_cache(maxsize=10_000)
+def _clock(moment: datetime, timezone: str, locale: str) -> str:
+    return str(format_time(moment, "short", tzinfo=ZoneInfo(timezone), locale=locale))
 
 
 @dataclass(frozen=True)
@@ -40,14 +53,10 @@ class Language:
         ``count`` chooses between the forms ``one`` and ``other``. The values are escaped unless they are `Markup`.
         A key that does not exist is a bug and raises KeyError.
         """
-        section, name = key.split(".")
-        text = read_texts("texts.toml")[section][name][self.code]
-        if not isinstance(text, str):
-            if count is None:
-                raise KeyError(f"{key} needs a count")
-            text = text[Locale.parse(self.locale).plural_form(count)]
+        if not values:
+            return _plain_text(self, key, count)
         safe = {name: value if hasattr(value, "__html__") else visible(str(value)) for name, value in values.items()}
-        return escape(text).format(**safe)
+        return _text(self, key, count).format(**safe)
 
     def word(self, section: str, slug: str | None) -> str:
         """The word for a slug of a closed list; a slug that the list lacks is shown as it is."""
@@ -70,10 +79,26 @@ class Language:
         return f"{percent}\N{NO-BREAK SPACE}%" if self.code == "da" else f"{percent}%"
 
     def day(self, day: date, form: str = "long") -> str:
-        return str(format_date(day, form, locale=self.locale))
+        return _day(day, form, self.locale)
 
     def clock(self, moment: datetime, timezone: str) -> str:
-        return str(format_time(moment, "short", tzinfo=ZoneInfo(timezone), locale=self.locale))
+        return _clock(moment, timezone, self.locale)
+
+
+@cache
+def _text(language: Language, key: str, count: int | None) -> Markup:
+    section, name = key.split(".")
+    text = read_texts("texts.toml")[section][name][language.code]
+    if not isinstance(text, str):
+        if count is None:
+            raise KeyError(f"{key} needs a count")
+        text = text[Locale.parse(language.locale).plural_form(count)]
+    return escape(text)
+
+
+@cache
+def _plain_text(language: Language, key: str, count: int | None) -> Markup:
+    return _text(language, key, count).format()  # a text with places raises KeyError
 
 
 DANISH = Language("da", "da_DK")
