@@ -52,7 +52,7 @@ def bench(
     for section in only or SECTIONS[:-1]:
         on = circumstances()
         if section == "start-up":
-            measured = measure_start_up(Program())
+            measured = measure_start_up([Program()])[0]
         elif section == "validation":
             measured = measure_validation(nights, night, part, rounds)
         elif section == "nights":

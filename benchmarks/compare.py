@@ -81,7 +81,7 @@ def _checked_out(revision: str) -> Iterator[Path]:
 
 
 def _start_up(programs: Sequence[Program]) -> Iterator[Row]:
-    was, now = (measure_start_up(program) for program in programs)
+    was, now = measure_start_up(programs)
     for name in was:
         if name.startswith("afstem"):
             yield name, median(was[name]), median(now[name]), "{:.3f} s"
@@ -91,7 +91,7 @@ def _validation(records: Path, programs: Sequence[Program], folder: Path, rounds
     taken: list[list[float]] = [[], []]
     for _ in range(rounds):
         for place, program in enumerate(programs):
-            command = [
+            command: list[str | Path] = [
                 sys.executable,
                 "-m",
                 "benchmarks.judge",

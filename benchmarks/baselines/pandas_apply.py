@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.baselines.rules import cpr_number, normalised
@@ -9,9 +10,10 @@ from benchmarks.baselines.verdicts import Verdicts
 
 
 def judge(frame: pd.DataFrame) -> Verdicts:
-    judged = frame.fillna({"kontaktdata": ""}).apply(_judge_row, axis=1, result_type="expand")
-    forms = judged[2].astype(object).where(judged[2].notna(), None)
-    return Verdicts(judged[0].to_numpy(dtype=bool), judged[1].to_numpy(dtype=bool), forms.tolist())
+    # pandas builds a row of objects in half the time that it takes for one of its own strings.
+    judged = frame.astype(object).fillna({"kontaktdata": ""}).apply(_judge_row, axis=1)
+    cpr_refused, value_refused, stored = zip(*judged, strict=True)
+    return Verdicts(np.array(cpr_refused), np.array(value_refused), list(stored))
 
 
 def _judge_row(row: Any) -> tuple[bool, bool, str | None]:

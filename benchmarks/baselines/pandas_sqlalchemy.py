@@ -46,6 +46,7 @@ MAY_WRITE = {
 }
 COLUMNS = ["personnummer", "kontaktdatatype", "kontaktdata", "registreret", "reference"]
 LOCAL = ZoneInfo("Europe/Copenhagen")
+LOADED_AT_ONCE = 200_000
 
 metadata = MetaData()
 contacts = Table(
@@ -135,7 +136,8 @@ def load(engine: Engine, workspace: Path) -> None:
     first = first.rename(columns={"kontaktdata": "value"})[columns]
     rows = first.sort_values(["personnummer", "contact_type"]).astype({"registered_at": object})
     with engine.begin() as connection:
-        connection.execute(insert(contacts), rows.to_dict("records"))
+        for begin in range(0, len(rows), LOADED_AT_ONCE):
+            connection.execute(insert(contacts), rows[begin : begin + LOADED_AT_ONCE].to_dict("records"))
 
 
 def run(engine: Engine, workspace: Path, folder: Path, state: Path, as_of: date) -> dict[str, Any]:
