@@ -21,6 +21,8 @@ from afstem.reconcile import numbers_and_types
 from afstem.schema import NO_TIME
 from afstem.store import Store
 from afstem.store import reference_files as files
+from afstem.store.connection import reading
+from afstem.store.lookup import estimate_contacts, read_contacts_of
 
 ZONE = ZoneInfo("Europe/Copenhagen")
 LOADED_AT = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
@@ -367,3 +369,20 @@ def test_lookups_agree_with_the_files_read_line_by_line(
             if channel == "email" and begin <= as_of and (end is None or as_of <= end)
         }
     )
+
+
+@pytest.mark.parametrize("asked", [[A], [A, C], []])
+def test_few_citizens_are_looked_for_and_many_are_read_past(store: Store, tmp_path: Path, asked: list[str]) -> None:
+    """Whichever way is taken, the contacts of those asked for are there, as they would be among all."""
+    june = [f"{day:02}06{place:06}" for day in range(41, 44) for place in range(40)]
+    rows = "".join(f"{number};3;{number}@example.dk;;a\n" for number in june)
+    load(store, write(tmp_path / "r", contacts=CONTACTS + rows))
+    low, high = 0, 10**10
+    with reading(store._engine) as connection:
+        assert estimate_contacts(connection, 41 * 10**8, 44 * 10**8) == 40 * 12 * 3
+    numbers = np.array([int(number) for number in asked], np.int64)
+    every = store.stored_contacts(low, high)
+    theirs = every.filter(np.isin(numbers_and_types(every["contact"].to_numpy())[0], numbers))
+    assert read_contacts_of(store._engine, numbers).equals(theirs)
+    assert store.stored_contacts_for(numbers, 41 * 10**8, 44 * 10**8).equals(theirs)
+    assert store.stored_contacts_for(np.arange(10**5), low, high).equals(every)

@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 
 WAIT_FOR_STORE = timedelta(minutes=10)
 
+WORTH_A_WORKER = 100_000
+"""Bytes of a delivery that is judged in less time than a worker takes to hear of it."""
+
 ACTORS_AT_ONCE = 4
 """So many actors are pulled from at the same time: pulling waits for the network."""
 
@@ -220,7 +223,8 @@ def take_in(run: Run, actor_id: str) -> None:
     except LoginRefused:
         _note(run, actor_id, Delivery("delivered", None, (refuse_login(actor_id, run.plan.started_at),)))
         return
-    extracts = run.workers.call(judge, run.folder.path, actor_id, landed) if landed else ()
+    workers = run.workers if sum(extract.bytes for extract in landed) > WORTH_A_WORKER else Workers()
+    extracts = workers.call(judge, run.folder.path, actor_id, landed) if landed else ()
     _note(run, actor_id, Delivery("delivered" if landed else "nothing", None, extracts))
 
 

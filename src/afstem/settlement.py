@@ -32,7 +32,8 @@ RECORDS_PER_RANGE = 300_000
 DAYS = 32
 """A CPR number begins with a day of birth, 01 to 31."""
 
-CONTACTS_PER_DAY = len(ContactType) * 10**8
+NUMBERS_PER_DAY = 10**8
+CONTACTS_PER_DAY = len(ContactType) * NUMBERS_PER_DAY
 
 OUTCOME_SCHEMA = pa.schema(
     [
@@ -82,7 +83,10 @@ def settle_run(
     """Write the outcome of every record, the change set of the store and its confirmations into the staging folder."""
     case = Case(folder, store_url, tuple(extracts), _standing(store.sources(), extracts))
     _write_rejected_outcomes(case)
-    workers.each(settle_range, [(case, number, days) for number, days in enumerate(_ranges(case))])
+    ranges = _ranges(case)
+    if len(ranges) == 1:
+        workers = Workers()  # nothing to do side by side
+    workers.each(settle_range, [(case, number, days) for number, days in enumerate(ranges)])
 
 
 def read_changes(folder: RunFolder) -> Iterator[pa.Table]:
@@ -96,7 +100,7 @@ def settle_range(case: Case, number: int, days: range) -> None:
     """Settle the citizens born on some days of the month."""
     store = _store(case.store_url)
     candidates = _candidates(case, days)
-    stored = store.stored_contacts(days.start * 10**8, days.stop * 10**8)
+    stored = store.stored_contacts_for(_citizens(candidates), days.start * NUMBERS_PER_DAY, days.stop * NUMBERS_PER_DAY)
     before = store.confirmations(days)
     settlement = settle(candidates, _confirmed(stored, before), case.standing)
     with PrivateParquet(case.folder.changes / f"{number:04}.parquet", settlement.changes.schema) as file:
@@ -104,6 +108,12 @@ def settle_range(case: Case, number: int, days: range) -> None:
     _write_outcomes(case, f"accepted-{number:04}", [_accepted_outcomes(candidates, settlement, case)])
     for day, rows in _confirmations(before, settlement).items():
         case.folder.write_confirmed(day, pack(rows))
+
+
+def _citizens(candidates: pa.Table) -> Ints:
+    """The CPR numbers that candidates tell of, sorted, once each."""
+    numbers, _ = numbers_and_types(np.sort(candidates["contact"].to_numpy(), kind="stable"))
+    return numbers[np.diff(numbers, prepend=-1) != 0]
 
 
 @lru_cache(maxsize=1)
@@ -160,11 +170,14 @@ def _candidates(case: Case, days: range) -> pa.Table:
 
 def _confirmed(stored: pa.Table, confirmations: dict[int, pa.Table]) -> pa.Table:
     """The stored contacts, each with the record that confirmed it last."""
+    contact = stored["contact"].to_numpy()
     source_no, record_no = (stored[name].to_numpy().copy() for name in ("source_no", "record_no"))
     for rows in confirmations.values():
-        place = np.searchsorted(stored["contact"].to_numpy(), rows["contact"].to_numpy())
-        source_no[place] = rows["source_no"]
-        record_no[place] = rows["record_no"]
+        place = np.searchsorted(contact, rows["contact"].to_numpy())
+        # Not all of the day need have been read.
+        found = np.append(contact, -1)[place] == rows["contact"].to_numpy()
+        source_no[place[found]] = rows["source_no"].to_numpy()[found]
+        record_no[place[found]] = rows["record_no"].to_numpy()[found]
     by_name = {"source_no": source_no, "record_no": record_no}
     return pa.table([by_name.get(name, stored[name]) for name in stored.column_names], stored.column_names)
 

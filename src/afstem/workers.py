@@ -81,13 +81,14 @@ def workers(
 ) -> Iterator[Workers]:
     """So many processes, which end with the block, or with this process however it ends.
 
-    ``fork`` is quick and shares memory, and only for a process that has no other threads yet. ``on_records`` hears,
-    from a thread of its own, how many more records were judged.
+    ``fork`` is quick and shares memory, and only for a process that has no other threads yet; ``forkserver`` starts
+    them when the first work comes. ``on_records`` hears, from a thread of its own, how many more records were judged.
     """
     context = multiprocessing.get_context(start)
     counter = context.Value("q", 0)
     pool = ProcessPoolExecutor(processes, context, _begin, (counter,))
-    pool.submit(_nothing).result()  # starts all of them, before any thread of a run
+    if start == "fork":
+        pool.submit(_nothing).result()  # starts all of them, before any thread of a run
     done = threading.Event()
     teller = threading.Thread(target=_tell, args=(counter, done, on_records), daemon=True)
     teller.start()

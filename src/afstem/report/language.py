@@ -13,7 +13,6 @@ from markupsafe import Markup, escape
 from afstem.report.texts import read_texts, visible
 from afstem.rules import Texts
 
-
 # Babel takes 30 microseconds a number or a time; a page has thousands of numbers, most of them small, and every page
 # tells the same times.
 

@@ -23,7 +23,6 @@ from afstem.permissions import Relations
 from afstem.store import ledger, lookup, migrations
 from afstem.store.apply import AppliedCounts, apply_run
 from afstem.store.connection import (
-    clean_errors,
     make_sqlite_file,
     open_engine,
     reading,
@@ -126,8 +125,16 @@ class Store:
     def stored_contacts(self, low: int, high: int) -> pa.Table:
         """The contacts of citizens with low <= CPR number < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by contact;
         each with the source and the record that wrote its row. Not to be called from within a transaction."""
-        with clean_errors():
-            return lookup.read_stored_contacts(self._engine, low, high)
+        return lookup.read_stored_contacts(self._engine, low, high)
+
+    def stored_contacts_for(self, numbers: npt.NDArray[np.int64], low: int, high: int) -> pa.Table:
+        """The same, and at least those of the given citizens (sorted, once each), who have low <= CPR number < high:
+        only theirs, where looking for them is quicker than reading them all."""
+        with reading(self._engine) as connection:
+            stored = lookup.estimate_contacts(connection, low, high)
+        if len(numbers) * lookup.SEARCH_COSTS < stored:
+            return lookup.read_contacts_of(self._engine, numbers)
+        return self.stored_contacts(low, high)
 
     def confirmations(self, days: range) -> dict[int, pa.Table]:
         """Which records have confirmed stored contacts since, as `lookup.CONFIRMATION_SCHEMA`, by the leading two

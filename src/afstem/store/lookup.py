@@ -1,12 +1,13 @@
 """What a run needs to know from the store before it decides anything, as columns."""
 
+import json
 from datetime import date
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from afstem.finding_memory import MEMORY_SCHEMA
 from afstem.lookup import Citizens
@@ -14,9 +15,16 @@ from afstem.permissions import Relations
 from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers
 from afstem.schema import NO_TIME, ContactType
 from afstem.store.bulk_read import read_arrow
-from afstem.store.columns import PERSONNUMMER_DIGITS, microseconds, numbers_of, read_columns
+from afstem.store.columns import PERSONNUMMER_DIGITS, microseconds, numbers_of, personnummer_text, read_columns
 from afstem.store.packed import unpack
-from afstem.store.tables import confirmations, contact_sources, extracts, finding_memory, reference_columns
+from afstem.store.tables import (
+    confirmations,
+    contact_rows,
+    contact_sources,
+    extracts,
+    finding_memory,
+    reference_columns,
+)
 from afstem.subscriptions import PROTECTED_CHANNEL, active
 
 DEAD = "90"
@@ -49,9 +57,18 @@ CONFIRMATION_SCHEMA = pa.schema([("contact", pa.int64()), ("source_no", pa.int32
 
 _STORED = f"""
 SELECT personnummer, contact_type, coalesce(value, ''), coalesce(registered_at, {NO_TIME + 1} - 1), source_no, record_no
-FROM contact_rows WHERE personnummer BETWEEN ? AND ?
+FROM contact_rows WHERE personnummer
 """  # noqa: S608 - a constant
 """No nulls: ADBC tells the type of an SQLite column by the first rows. No stored value is empty."""
+
+_BETWEEN = "BETWEEN ? AND ?"
+_AMONG = {
+    "sqlite": "IN (SELECT value FROM json_each(?))",
+    "postgresql": "IN (SELECT json_array_elements_text(?::json))",
+}
+
+SEARCH_COSTS = 6
+"""Finding a citizen's contacts takes as long as reading so many on the way past (3 million contacts: 3 to 7)."""
 
 
 def read_citizens(connection: Connection) -> Citizens:
@@ -93,8 +110,31 @@ def read_stored_contacts(engine: Engine, low: int, high: int) -> pa.Table:
     low, high = max(low, 0), min(high, 10**PERSONNUMMER_DIGITS)
     if low >= high:
         return CANDIDATE_SCHEMA.empty_table()
-    bounds = (f"{low:0{PERSONNUMMER_DIGITS}d}", f"{high - 1:0{PERSONNUMMER_DIGITS}d}")
-    rows = read_arrow(engine, _STORED, bounds)
+    return _as_candidates(read_arrow(engine, _STORED + _BETWEEN, (_digits(low), _digits(high - 1))))
+
+
+def read_contacts_of(engine: Engine, numbers: npt.NDArray[np.int64]) -> pa.Table:
+    """The contacts of these citizens (sorted, once each), as `read_stored_contacts`."""
+    among = json.dumps(personnummer_text(pa.array(numbers)).to_pylist())
+    return _as_candidates(read_arrow(engine, _STORED + _AMONG[engine.dialect.name], (among,)))
+
+
+def estimate_contacts(connection: Connection, low: int, high: int) -> int:
+    """About how many contacts citizens with low <= CPR number < high have, told by those born in June of one day.
+
+    A count of all would read them all.
+    """
+    june = low // 10**8 * 10**8 + 6 * 10**6
+    bounds = contact_rows.c.personnummer.between(_digits(june), _digits(june + 10**6 - 1))
+    counted: int = connection.execute(select(func.count()).where(bounds)).scalar_one()
+    return counted * 12 * (high - low) // 10**8
+
+
+def _digits(number: int) -> str:
+    return f"{number:0{PERSONNUMMER_DIGITS}d}"
+
+
+def _as_candidates(rows: pa.Table) -> pa.Table:
     if not len(rows):
         return CANDIDATE_SCHEMA.empty_table()
     personnummer, slugs, value, *others = rows.columns
