@@ -13,11 +13,23 @@ from markupsafe import Markup, escape
 from afstem.report.texts import read_texts, visible
 from afstem.rules import Texts
 
+# Babel takes 30 microseconds a number or a time; a page has thousands of numbers, most of them small, and every page
+# tells the same times.
+
 
 @lru_cache(maxsize=100_000)
 def _decimal(number: int, locale: str) -> str:
-    # Babel takes 30 microseconds a number, and a page has thousands of them, most of them small.
     return str(format_decimal(number, locale=locale))
+
+
+@lru_cache(maxsize=10_000)
+def _day(day: date, form: str, locale: str) -> str:
+    return str(format_date(day, form, locale=locale))
+
+
+@lru_cache(maxsize=10_000)
+def _clock(moment: datetime, timezone: str, locale: str) -> str:
+    return str(format_time(moment, "short", tzinfo=ZoneInfo(timezone), locale=locale))
 
 
 @dataclass(frozen=True)
@@ -66,10 +78,10 @@ class Language:
         return f"{percent}\N{NO-BREAK SPACE}%" if self.code == "da" else f"{percent}%"
 
     def day(self, day: date, form: str = "long") -> str:
-        return str(format_date(day, form, locale=self.locale))
+        return _day(day, form, self.locale)
 
     def clock(self, moment: datetime, timezone: str) -> str:
-        return str(format_time(moment, "short", tzinfo=ZoneInfo(timezone), locale=self.locale))
+        return _clock(moment, timezone, self.locale)
 
 
 @cache
