@@ -87,7 +87,7 @@ def _heat_words(language: Language) -> list[str]:
 
 
 def _finalize(shown: Any) -> Any:
-    return visible(shown) if isinstance(shown, str) and not hasattr(shown, "__html__") else shown
+    return visible(shown) if type(shown) is str else shown  # Markup, which is safe already, is another type
 
 
 class _CompiledTemplates(FileSystemBytecodeCache):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -93,6 +94,7 @@ def _rejections(
     run_id: str, staged: RunFolder, actors: Mapping[str, Actor], extracts: Iterable[ExtractSummary]
 ) -> Iterator[pa.Table]:
     """The rows of the dataset, extract by extract, each with its ``code`` and sorted by it."""
+    memory_of = lru_cache(maxsize=1)(staged.memory)  # the extracts of an actor stand together
     for extract in extracts:
         constant = {
             "run_id": run_id,
@@ -101,9 +103,9 @@ def _rejections(
             "extract": extract.file,
             "extract_id": extract.extract_id,
         }
-        memory = staged.memory(extract.actor) or MEMORY_SCHEMA.empty_table()
         for unsorted in _staged_findings(staged, extract):
             findings = unsorted.sort_by("code")  # stable: within a code the records keep their order
+            memory = memory_of(extract.actor) or MEMORY_SCHEMA.empty_table()
             first_seen_run, runs_seen = recall(findings, memory, run_id)
             columns = {name: pa.repeat(text, len(findings)) for name, text in constant.items()}
             columns |= {name: findings[name] for name in FINDING_SCHEMA.names}
