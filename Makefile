@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MINUTES ?= 10
 
-.PHONY: help run test check lint format lock bench bench-country compare clean
+.PHONY: help run test check lint format lock prove bench bench-country compare clean
 help:  ## Tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -49,6 +50,9 @@ lint: $(VENV)/dev.stamp  ## Style, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+prove: $(VENV)/dev.stamp  ## Compare the fast path with the libraries, on all cores, for MINUTES (10)
+	$(BIN)/python benchmarks/prove.py --minutes $(MINUTES)
 
 format: $(VENV)/dev.stamp  ## Put the code into its form
 	$(BIN)/ruff check --fix .

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 
+import phonenumbers
 from case_pages import AS_OF, STARTED_AT, ReferenceRows, synthetic_cpr
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -143,11 +145,56 @@ FOREIGN = listed(
 )
 
 
+@cache
+def example_numbers() -> list[tuple[str, str, str]]:
+    """The example numbers of every region, calling code and type: calling code, national prefix, national number."""
+    found = [
+        (phonenumbers.ndd_prefix_for_region(region, True), example)
+        for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+        for number_type in phonenumbers.PhoneNumberType.values()
+        if (example := phonenumbers.example_number_for_type(region, number_type)) is not None
+    ]
+    found += [
+        (None, phonenumbers.example_number_for_non_geo_entity(code))
+        for code in phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS
+    ]
+    return sorted(
+        {
+            (str(number.country_code), prefix or "0", phonenumbers.national_significant_number(number))
+            for prefix, number in found
+        }
+    )
+
+
+@st.composite
+def world_numbers(draw: st.DrawFn) -> str:
+    """A number of any country and type, valid or nearly, also with the prefix for calls within the country."""
+    code, prefix, national = draw(st.sampled_from(example_numbers()))
+    fate = draw(st.sampled_from(["as is"] * 3 + ["other end", "other digit", "shorter", "longer"]))
+    place = draw(st.integers(0, len(national) - 1))
+    if fate == "other end":
+        national = national[:place] + draw(digits_of(len(national) - place))
+    elif fate == "other digit":
+        national = national[:place] + draw(digits_of(1)) + national[place + 1 :]
+    elif fate == "shorter":
+        national = national[:place] + national[place + 1 :]
+    elif fate == "longer":
+        national = national[:place] + draw(digits_of(1)) + national[place:]
+    head = draw(
+        st.sampled_from(listed("+{0}|+{0}|00{0}|+{0} ({1})|+{0}{1}|(+{0})|\uff0b{0}|\ufe62{0}|tel:+{0}|+00{0}|+{0};|"))
+    )
+    return head.format(code, prefix) + national
+
+
 @st.composite
 def separated(draw: st.DrawFn, texts: SearchStrategy[str]) -> str:
     """Digits in groups, as people write them."""
     text = draw(texts)
-    sign = draw(st.sampled_from([" ", "-", ".", "/", "\u00a0", "\u202f", "\u2009", "\t", "  ", "", "\u2011", " - "]))
+    sign = draw(
+        st.sampled_from(
+            [" ", "-", ".", "/", "\u00a0", "\u202f", "\u2009", "\t", "  ", "", "\u2011", " - ", "\u00ad", "\u200b"]
+        )
+    )
     size = draw(st.sampled_from([2, 2, 3, 4]))
     return sign.join(text[place : place + size] for place in range(0, len(text), size))
 
@@ -175,6 +222,11 @@ phone_texts: SearchStrategy[str] = st.one_of(
     foreign_number(),
     dressed(foreign_number()),
     separated(foreign_number()),
+    world_numbers(),
+    worn(world_numbers()),
+    separated(world_numbers()),
+    dressed(world_numbers()),
+    other_digits(world_numbers()),
     other_digits(separated(danish_numbers)),
     worn(dressed(danish_numbers)),
     worn(danish_numbers),
@@ -194,6 +246,13 @@ labels = st.one_of(
     st.sampled_from(listed("-a|a-||a_b|\uff45xample|stra\u00dfe|\u0130|e\u0301x|\u05d0\u05d1|\u0645\u062b")),
     st.text("abcXYZ019-\u00e6\u00d8", min_size=1, max_size=8),
     st.integers(60, 66).map(lambda length: "a" * length),
+    st.sampled_from(
+        listed("a\u00adb|a\u200bb|a\u200db|\ufdfa|\u212a|\u0131|\uff21|xn--|xn--0|xn---|a--b|\u65e5\u672c|1\u05d0")
+    ),
+    # Whatever it is, written as Punycode writes it.
+    st.text("a1-\u00e6\u00f8\u00e5\u05d0\u65e5\u0301\u200d", min_size=1, max_size=6).map(
+        lambda label: f"xn--{label.encode('punycode').decode()}"
+    ),
 )
 top_labels = st.one_of(
     one_of_texts("com", "dk", "COM", "c", "test", "invalid", "local", "localhost", "onion", "arpa", "123", "xn--p1ai"),

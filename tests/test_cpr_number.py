@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import cpr_texts
 
 from afstem import cpr_number
 from afstem.schema import NO_CPR
@@ -97,6 +98,12 @@ def test_columns_agree_with_single_texts(texts: list[str | None], skipped: int) 
     column = pa.array(texts, pa.string()).slice(skipped)
     expected = [slow_number(text or "") for text in texts[skipped:]]
     assert cpr_number.read_numbers(column).tolist() == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(cpr_texts.map(str.strip), max_size=30))
+def test_what_actors_send_is_read_as_the_contract_says(texts: list[str]) -> None:
+    assert read(texts) == [slow_number(text) for text in texts]
 
 
 @settings(max_examples=200, deadline=None)

@@ -8,6 +8,7 @@ import pytest
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import email_texts
 
 from afstem import email_address
 
@@ -247,6 +248,12 @@ def test_columns_agree_with_the_library(values: list[str | None], skipped: int) 
 
 
 @settings(max_examples=150, deadline=None)
+@given(st.lists(email_texts.map(str.strip), max_size=20))
+def test_what_actors_send_is_judged_as_the_library_judges_it(values: list[str]) -> None:
+    assert_agreement(values)
+
+
+@settings(max_examples=150, deadline=None)
 @given(address_like_values())
 def test_a_refused_value_has_a_known_reason(value: str) -> None:
     if by_the_library(value) is None:
@@ -279,6 +286,13 @@ def test_a_domain_reaches_the_library_once() -> None:
     asked: list[str] = []
     email_address.normalise(pa.array(values * 2, pa.string()), asked)
     assert sorted(asked) == ["a@a--b.dk", "a@bøf.dk", "a@xn--bf-lka.dk"]
+
+
+def test_a_domain_is_remembered_from_one_column_to_the_next() -> None:
+    email_address._validate_domain.cache_clear()
+    for values in (["a@bøf.dk", "b@bøf.dk"], ["c@bøf.dk"]):
+        assert_agreement(values)
+    assert email_address._validate_domain.cache_info().misses == 1
 
 
 @pytest.mark.parametrize(

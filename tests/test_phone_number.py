@@ -1,14 +1,19 @@
 """Phone numbers decided as columns, against the library asked about one value at a time (SPEC 4.5)."""
 
 import unicodedata
+from collections.abc import Callable, Iterator
+from copy import copy
 from functools import cache
+from typing import Any
 
 import phonenumbers
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from phonenumbers import PhoneMetadata, PhoneNumberDesc
 from phonenumbers import PhoneNumberType as Type
+from strategies import phone_texts
 
 from afstem import phone_number
 from afstem.phone_number import numbering_plan
@@ -104,7 +109,22 @@ def test_danish_numbers_of_every_length_and_spelling(digits: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spelling", ["+{0}{1}", "00{0}{1}", "+00{0}{1}", "+{0} (0) {1}", "+{0} 0{1}", "+{0}1{1}", "+{0}8{1}"]
+    "spelling",
+    [
+        *(
+            "+{0}{1}",
+            "00{0}{1}",
+            "+00{0}{1}",
+            "+{0} (0) {1}",
+            "+{0} 0{1}",
+            "+{0}1{1}",
+            "+{0}8{1}",
+            "{0}{1}",
+            "{1}",
+            "0{1}",
+        ),
+        *("tel:+{0}-{1}", "+{0}{1};ext=5", "+{0} {1} x5", "(+{0}) {1}", "\uff0b{0}{1}", "+\u00ad{0}\u2013{1}\u200b"),
+    ],
 )
 def test_the_examples_of_every_region_and_type(spelling: str) -> None:
     assert len(EXAMPLES) > 1_000
@@ -156,6 +176,12 @@ def test_what_begins_like_a_national_prefix() -> None:
         prefix = prefixes[index % len(prefixes)]
         values += [f"+{code}{prefix}{national[: len(national) - cut]}" for cut in (0, 1, 2, 3)]
         values += [f"+{code}{national[:3]}{prefix}{national[3:]}", f"+{code}{prefix}{national}12"]
+    assert_agreement(values)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(phone_texts.map(str.strip), max_size=12))
+def test_what_actors_send_is_judged_as_the_library_judges_it(values: list[str]) -> None:
     assert_agreement(values)
 
 
@@ -257,7 +283,74 @@ def test_without_a_table_for_denmark_the_library_decides(monkeypatch: pytest.Mon
     monkeypatch.setattr(phone_number, "danish_types", lambda: None)
     asked: list[str] = []
     assert phone_number.normalise_mobile(column, asked).equals(expected)
-    assert asked == values[:3]
+    assert asked == values
+
+
+@pytest.fixture
+def doctor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Change the metadata of Denmark, as an upgrade of the library does, for the library as well."""
+
+    def forget() -> None:
+        numbering_plan.danish_types.cache_clear()
+        numbering_plan._calling_code.cache_clear()
+        asked_of_the_library.cache_clear()
+
+    def change(**changes: Any) -> None:
+        metadata = copy(PhoneMetadata.metadata_for_region("DK"))
+        metadata._mutable = True
+        for name, value in changes.items():
+            setattr(metadata, name, value)
+        monkeypatch.setitem(PhoneMetadata._region_metadata, "DK", metadata)
+        forget()
+
+    yield change
+    monkeypatch.undo()
+    forget()
+
+
+def numbers_like(pattern: str) -> PhoneNumberDesc:
+    return PhoneNumberDesc(national_number_pattern=pattern, possible_length=(8,))
+
+
+EVERY_THIRD_DIGIT = [f"{prefix}{leading:03}45678" for prefix in ("", "+45", "0045 ") for leading in range(1_000)]
+
+
+def test_the_fast_path_moves_with_the_metadata_of_the_library(doctor: Callable[..., None]) -> None:
+    before = phone_number.normalise_mobile(pa.array(EVERY_THIRD_DIGIT)).to_pylist()
+    doctor(
+        general_desc=numbers_like(r"[1-9]\d{7}"),
+        fixed_line=numbers_like(r"(?:1[2-4]|7\d)\d{6}"),
+        mobile=numbers_like(r"(?:1[3-5]\d|204)\d{5}"),
+        voip=numbers_like(r"7070\d{4}"),
+        same_mobile_and_fixed_line_pattern=False,
+    )
+    asked: list[str] = []
+    after = phone_number.normalise_mobile(pa.array(EVERY_THIRD_DIGIT), asked).to_pylist()
+    assert asked == []
+    assert [form for form in after[:1_000] if form] == [f"+45{leading}45678" for leading in (*range(130, 160), 204)]
+    assert before != after
+    assert_agreement([*EVERY_THIRD_DIGIT, "70701234", "70711234"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mobile": numbers_like(r"2(?!0)\d{7}")},
+        {"toll_free": numbers_like(r"80\d*")},
+        {"general_desc": PhoneNumberDesc(national_number_pattern=r"\d{8,9}", possible_length=(8, 9))},
+        {"national_prefix_for_parsing": "0", "national_prefix": "0"},
+        {"international_prefix": "0[01]"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_metadata_that_the_table_cannot_tell_is_left_to_the_library(
+    doctor: Callable[..., None], changes: dict[str, Any]
+) -> None:
+    doctor(**changes)
+    asked: list[str] = []
+    phone_number.normalise_mobile(pa.array(["20123456", "80123456"]), asked)
+    assert asked == ["20123456", "80123456"]
+    assert_agreement([*EVERY_THIRD_DIGIT[::7], "020123456", "0120123456", "201234567"])
 
 
 def test_plainly_written_values_never_reach_the_library() -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import registreret_texts
 
 from afstem import registration_time
 from afstem.schema import NO_TIME
@@ -101,6 +102,12 @@ def time_like_texts(draw: st.DrawFn) -> str:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.none() | time_like_texts(), max_size=12), st.sampled_from(ZONES))
 def test_columns_agree_with_the_standard_library(texts: list[str | None], zone: ZoneInfo) -> None:
+    assert_agreement(texts, zone)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(registreret_texts.map(str.strip), max_size=20), st.sampled_from(ZONES))
+def test_what_actors_send_is_read_as_the_standard_library_reads_it(texts: list[str], zone: ZoneInfo) -> None:
     assert_agreement(texts, zone)
 
 

@@ -12,6 +12,7 @@ verdict depends on the digits and on the plus sign alone.
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -193,17 +194,44 @@ def _slug_of_type(number_type: int, contact_type: ContactType) -> str | None:
 
 def _normalise(values: pa.StringArray, contact_type: ContactType, asked: list[str] | None) -> pa.StringArray:
     accepted = ACCEPTED_TYPES[contact_type]
+
+    def ask(texts: pa.StringArray) -> pa.StringArray:
+        return _judged(texts, library_verdict, accepted, asked)
+
     types = danish_types()
     if types is None:
-        return _normalise_odd(values, accepted, asked)
+        # Every value is read by the plan of Denmark, so nothing can be decided if that plan is not understood.
+        return ask(values)
     simple, numbers = _simply_danish(bytes_of(values))
     acceptable = _of_types(numbers, types, accepted)
-    chosen = _scattered(acceptable, simple)
-    parts = [(chosen, _danish_forms(numbers[acceptable]))]
-    odd = ~simple
-    if odd.any():
-        parts.append((odd, _normalise_odd(values.filter(pa.array(odd)), accepted, asked)))
+    parts = [(_scattered(acceptable, simple), _danish_forms(numbers[acceptable]))]
+    if not simple.all():
+        odd = values.filter(pa.array(~simple))
+        overlong = pc.fill_null(pc.greater(pc.binary_length(odd), LONGEST_VALUE), False)
+        plain = _decide_plain(_plainly_spelled(odd, overlong), types, accepted)
+        undecided = plain.undecided | overlong.to_numpy(zero_copy_only=False)
+        parts += [
+            (_scattered(plain.danish, ~simple), plain.forms),
+            (_scattered(plain.international, ~simple), _judged(plain.digits, international_verdict, accepted)),
+            (_scattered(undecided, ~simple), ask(odd.filter(pa.array(undecided)))),
+        ]
     return assembled(len(values), parts)
+
+
+def _judged(
+    texts: pa.StringArray,
+    judge: Callable[[str], Verdict | None],
+    accepted: frozenset[int],
+    asked: list[str] | None = None,
+) -> pa.StringArray:
+    """The E.164 form of each text that is of an accepted type, else null; every distinct text is judged once."""
+    distinct = texts.dictionary_encode()
+    questions = [text for text in distinct.dictionary.to_pylist() if text is not None]
+    if asked is not None:
+        asked += questions
+    verdicts = map(judge, questions)
+    forms = [verdict[0] if verdict and verdict[1] in accepted else None for verdict in verdicts]
+    return pa.array(forms, pa.string()).take(distinct.indices)
 
 
 def _simply_danish(column: TextBytes) -> tuple[Bools, EightDigits]:
@@ -261,30 +289,6 @@ def _scattered(chosen: Bools, among: Bools) -> Bools:
     return scattered
 
 
-def _normalise_odd(values: pa.StringArray, accepted: frozenset[int], asked: list[str] | None) -> pa.StringArray:
-    """Values that are written in whatever way."""
-
-    def ask(value: str) -> Verdict | None:
-        if asked is not None:
-            asked.append(value)
-        return library_verdict(value)
-
-    overlong = pc.fill_null(pc.greater(pc.binary_length(values), LONGEST_VALUE), False)
-    plain = _decide_plain(_plainly_spelled(values, overlong), accepted)
-    undecided = plain.undecided | overlong.to_numpy(zero_copy_only=False)
-    parts = [(plain.danish, plain.forms)]
-    for rows, texts, judge in (
-        (plain.international, plain.digits, international_verdict),
-        (undecided, values.filter(pa.array(undecided)), ask),
-    ):
-        if len(texts):
-            distinct = texts.dictionary_encode()
-            verdicts = [judge(text) for text in distinct.dictionary.to_pylist()]
-            forms = [verdict[0] if verdict and verdict[1] in accepted else None for verdict in verdicts]
-            parts.append((rows, pa.array(forms, pa.string()).take(distinct.indices)))
-    return assembled(len(values), parts)
-
-
 def _plainly_spelled(values: pa.StringArray, overlong: pa.BooleanArray) -> pa.StringArray:
     """The values with no-break spaces and dashes turned into blanks, and nothing in place of the overlong.
 
@@ -332,7 +336,7 @@ class _Plain:
     undecided: Bools
 
 
-def _decide_plain(values: pa.StringArray, accepted: frozenset[int]) -> _Plain:
+def _decide_plain(values: pa.StringArray, types: Octets, accepted: frozenset[int]) -> _Plain:
     """Decide what the bytes alone can tell of values of at most `LONGEST_VALUE` bytes."""
     column = bytes_of(values)
     totals = column.sums(_weights())
@@ -357,11 +361,6 @@ def _decide_plain(values: pa.StringArray, accepted: frozenset[int]) -> _Plain:
         ends - code_at == len(DANISH_CODE) + DANISH_LENGTH,
         ~international & (count == DANISH_LENGTH),
     )
-    types = danish_types()
-    if types is None:
-        undecided |= danish
-        danish = np.zeros(len(values), np.bool_)
-        types = np.empty(1, np.uint8)
     numbers = _eight_digits(TextBytes(digits, starts, count), np.flatnonzero(danish))
     acceptable = _of_types(numbers, types, accepted)
     foreign = international & ~danish_code
