@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
+from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,10 @@ class _CompiledTemplates(FileSystemBytecodeCache):
 
     def __init__(self) -> None:
         super().__init__(str(Path(__file__).parent / "templates" / "__pycache__"))
+
+    def get_source_checksum(self, source: str) -> str:
+        # What a template compiles to depends on Jinja, and on the options below, too.
+        return super().get_source_checksum(version("jinja2") + Path(__file__).read_text(encoding="utf-8") + source)
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         if sys.dont_write_bytecode:
