@@ -15,7 +15,7 @@ from afstem.schema import ContactType
 
 # Versions of no value (`contact_values`), for draws that are about the contact itself.
 _WHETHER, _WHEN, _WHO = 61, 62, 63
-_DRAWN = 2**62
+DRAWN = 2**62
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,16 @@ class HeldContacts:
     def holds(self, ordinals: Ints, contact_type: ContactType) -> Bools:
         """Whether the store has this contact of each citizen."""
         drawn = scattered(ordinals, contact_type, _WHETHER, self.population.seed)
-        return (drawn < self.share * _DRAWN) & self.population.ordinary[ordinals]
+        return (drawn < self.share * DRAWN) & self.population.ordinary[ordinals]
 
     def seconds(self, ordinals: Ints, contact_type: ContactType) -> Ints:
         """When each was registered: seconds since 1970, within 800 days."""
         return self.newest - scattered(ordinals, contact_type, _WHEN, self.population.seed) % (800 * 86_400)
+
+    def drawn_for(self, actor: int, ordinals: Ints, version: int) -> Ints:
+        """A number below 2 ** 62 for each citizen (rows) and contact type (columns), the actor's own, night by night."""
+        seed = self.population.seed + 7919 * (actor + 1)
+        return np.column_stack([scattered(ordinals, contact_type, version, seed) for contact_type in ContactType])
 
     def teller(self, ordinals: Ints, contact_type: ContactType) -> Actors:
         """The actor each is stored from: one of those the citizen belongs to."""

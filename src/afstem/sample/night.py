@@ -12,7 +12,7 @@ import numpy as np
 from afstem.errors import UsageError
 from afstem.sample.bulk import Bulk, values_of
 from afstem.sample.contact_values import STORED_VERSION
-from afstem.sample.held_contacts import HeldContacts
+from afstem.sample.held_contacts import DRAWN, HeldContacts
 from afstem.sample.layouts import Layout
 from afstem.sample.population import Population, Relations
 from afstem.sample.surroundings import Surroundings
@@ -33,6 +33,7 @@ LAYOUTS = {"parquet": replace(_CSV, suffix=".parquet"), "csv": _CSV}
 DEFAULT_CHANGED = 0.05
 
 _KINDS = len(ContactType)
+_TOLD, _AGE = 59, 60  # versions of no value (`contact_values`)
 _REMOVED_SHARE = 0.2
 """How much of the news about stored contacts are removals."""
 _AGES = 100 * 86_400
@@ -69,7 +70,9 @@ class Night:
         """The clean records of these citizens in the extract of the actor there."""
         population = self.contacts.population
         stored = np.column_stack([self.contacts.holds(citizens, kind) for kind in ContactType])
-        drawn = rng.random(stored.shape)
+        # Functions of actor and contact, so that the next night, with other news, repeats all the rest to the second.
+        drawn = self.contacts.drawn_for(around.position, citizens, _TOLD) / DRAWN
+        older = 1 + self.contacts.drawn_for(around.position, citizens, _AGE) % _AGES
         told = drawn < np.where(stored, self.held, self.news)
         row, contact_type = np.nonzero(told)
         ordinal, is_stored = citizens[row], stored[told]
@@ -79,7 +82,7 @@ class Night:
         registered = np.column_stack([self.contacts.seconds(citizens, kind) for kind in ContactType])[told]
         teller = np.column_stack([self.contacts.teller(citizens, kind) for kind in ContactType])[told]
         own = teller == around.position
-        confirmed_at = registered - np.where(own, 0, rng.integers(1, _AGES, size=len(ordinal)))
+        confirmed_at = registered - np.where(own, 0, older[told])
         # A version of its own for each actor, so that actors contradict each other.
         version = np.where(news, 1 + around.position % 50, STORED_VERSION)
         return Bulk(
