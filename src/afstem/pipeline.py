@@ -36,7 +36,7 @@ from afstem.report.manifest import build_manifest
 from afstem.schema import ContactType
 from afstem.settings import Actor, Settings, load_actors, load_settings
 from afstem.staging import Plan, RunFolder, read_batches
-from afstem.store import ExtractRow, RunRow, Store
+from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
 from afstem.value_formats import VALUE_FORMATS
 from afstem.workers import Workers, count_records, workers
 
@@ -124,8 +124,8 @@ class Run:
         return {actor: Delivery.from_json(content) for actor, content in self.folder.deliveries().items()}
 
     def manifest(self) -> dict[str, Any]:
-        """``run.json`` of this run, once its report is prepared."""
-        return publication.manifest_of(self.settings.reports, self.plan.run_id)
+        """``run.json`` of this run, once it is settled."""
+        return self.folder.manifest() or publication.manifest_of(self.settings.reports, self.plan.run_id)
 
     @cached_property
     def counted(self) -> balance.Balance:
@@ -286,6 +286,9 @@ def reconcile(run: Run) -> None:
     extracts = were_read(run.extracts())
     settlement.settle_run(run.folder, run.store, run.settings.store_url, _numbered(run, extracts), run.workers)
     balance.check_balance(extracts, run.counted)
+    run.folder.write_manifest(
+        build_manifest(run.plan, run.settings, run.actors, run.deliveries(), run.counted, clock.now())
+    )
 
 
 def _numbered(run: Run, extracts: list[ExtractSummary]) -> list[settlement.NumberedExtract]:
@@ -306,20 +309,33 @@ def _numbered(run: Run, extracts: list[ExtractSummary]) -> list[settlement.Numbe
 @told_without_content()
 def prepare_report(run: Run) -> None:
     """Build the whole report beside its final place."""
-    manifest = build_manifest(run.plan, run.settings, run.actors, run.deliveries(), run.counted, clock.now())
     publication.prepare(
         run.settings.reports,
         run.plan.run_id,
-        lambda folder: write_report(folder, manifest, run.folder, run.actors, run.extracts()),
+        lambda folder: write_report(folder, run.manifest(), run.folder, run.actors, run.extracts()),
     )
 
 
 @told_without_content()
-def apply(run: Run) -> None:
-    """Change the store: all of the run in one transaction, or nothing."""
+def prepare_report_of(run_folder: Path) -> None:
+    """The same, in a worker."""
+    prepare_report(open_run(run_folder))
+
+
+@told_without_content()
+def apply(run: Run, report_is_prepared: Callable[[], None] = lambda: None) -> None:
+    """Change the store: all of the run in one transaction, or nothing.
+
+    Before it commits it waits until the report is prepared, or raises what went wrong with that.
+    """
     extracts = run.extracts()
     applied = balance.applied_by_actor(extracts, run.counted)
     manifest = run.manifest()
+
+    def verify(counted: AppliedCounts) -> None:
+        balance.check_store(counted.history, applied)
+        report_is_prepared()
+
     run.store.apply(
         RunRow(
             run_id=run.plan.run_id,
@@ -334,7 +350,7 @@ def apply(run: Run) -> None:
         settlement.read_changes(run.folder),
         run.folder.confirmed(),
         run.folder.memories(),
-        lambda counted: balance.check_store(counted.history, applied),
+        verify,
         dry_run=run.plan.dry_run,
     )
 
@@ -403,14 +419,12 @@ def run(
         for actor, future in taken_in.items():
             if trouble := future.exception():
                 set_aside(run, actor, trouble)
-        for name, step in (
-            ("reconcile", reconcile),
-            ("prepare report", prepare_report),
-            ("apply", apply),
-            ("publish", publish),
-        ):
-            with _timed(name, run):
-                step(run)
+        with _timed("reconcile", run):
+            reconcile(run)
+        with _timed("prepare report and apply", run):
+            apply(run, run.workers.begin(prepare_report_of, run.folder.path))
+        with _timed("publish", run):
+            publish(run)
         return summarise_run(run.manifest(), run.settings.reports)
 
 

@@ -19,6 +19,7 @@ from afstem.errors import told_without_content
 from afstem.intake import CONTACT_TYPE_SLUGS
 from afstem.reconcile import CANDIDATE_SCHEMA, LOADED, OUTCOMES, Settlement, Standing, numbers_and_types, settle
 from afstem.schema import ContactType, Outcome
+from afstem.sorted_numbers import contains
 from afstem.staging import PrivateParquet, RunFolder, count_rows, read_batches, read_sorted
 from afstem.store import CONFIRMATION_SCHEMA, Store
 from afstem.store.packed import pack
@@ -106,7 +107,7 @@ def settle_range(case: Case, number: int, days: range) -> None:
     with PrivateParquet(case.folder.changes / f"{number:04}.parquet", settlement.changes.schema) as file:
         file.write(settlement.changes)
     _write_outcomes(case, f"accepted-{number:04}", [_accepted_outcomes(candidates, settlement, case)])
-    for day, rows in _confirmations(before, settlement).items():
+    for day, rows in _confirmations(before, settlement, days).items():
         case.folder.write_confirmed(day, pack(rows))
 
 
@@ -182,22 +183,30 @@ def _confirmed(stored: pa.Table, confirmations: dict[int, pa.Table]) -> pa.Table
     return pa.table([by_name.get(name, stored[name]) for name in stored.column_names], stored.column_names)
 
 
-def _confirmations(before: dict[int, pa.Table], settlement: Settlement) -> dict[int, pa.Table]:
+def _confirmations(before: dict[int, pa.Table], settlement: Settlement, days: range) -> dict[int, pa.Table]:
     """The confirmations of every day for which they change: those of before, but for what was said anew."""
-    confirmed = settlement.confirmed.cast(CONFIRMATION_SCHEMA)
-    anew = np.concatenate([confirmed["contact"].to_numpy(), settlement.changes["contact"].to_numpy()])
     changed = {}
-    for day in np.unique(anew // CONTACTS_PER_DAY).tolist():
-        bounds = (day * CONTACTS_PER_DAY, (day + 1) * CONTACTS_PER_DAY)
-        begin, end = np.searchsorted(confirmed["contact"].to_numpy(), bounds).tolist()
-        rows = confirmed.slice(begin, end - begin)
+    for day in days:
+        confirmed = _of_day(settlement.confirmed.cast(CONFIRMATION_SCHEMA), day)
+        written = _of_day(settlement.changes, day)["contact"].to_numpy()
+        if not len(confirmed) and not len(written):
+            continue
+        rows = confirmed
         if day in before:
-            kept = before[day].filter(pa.array(~np.isin(before[day]["contact"].to_numpy(), anew)))
-            rows = pa.concat_tables([kept, rows])
+            anew = np.sort(np.concatenate([confirmed["contact"].to_numpy(), written]), kind="stable")
+            kept = before[day].filter(pa.array(~contains(anew, before[day]["contact"].to_numpy())))
+            rows = pa.concat_tables([kept, confirmed])
             rows = rows.take(pa.array(np.argsort(rows["contact"].to_numpy(), kind="stable")))
         if len(rows) or day in before:
             changed[day] = rows
     return changed
+
+
+def _of_day(rows: pa.Table, day: int) -> pa.Table:
+    """Those of citizens born on this day of the month, of rows that are sorted by contact."""
+    bounds = (day * CONTACTS_PER_DAY, (day + 1) * CONTACTS_PER_DAY)
+    begin, end = np.searchsorted(rows["contact"].to_numpy(), bounds).tolist()
+    return rows.slice(begin, end - begin)
 
 
 def _write_outcomes(case: Case, name: str, tables: Any) -> None:

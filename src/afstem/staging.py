@@ -7,6 +7,7 @@ It lies in the landing zone (it holds personal data) and survives a crash until 
       actors/<actor>.json             what came of an actor's delivery: summaries, counts
       extracts/<extract_id>/          accepted.arrow  rejected.parquet  findings.parquet
       outcomes/  changes/             one Parquet file a range of citizens
+      manifest.json                   what became of it, once it is settled
       confirmed/<day>                 which records confirm what the store holds, packed as the store keeps it
       memory/<actor>.parquet          what is remembered of the actor's findings after this run
 """
@@ -93,6 +94,14 @@ class RunFolder:
     def deliveries(self) -> dict[str, dict[str, Any]]:
         """What came of each actor's delivery, by actor id, in the order of the ids."""
         return {path.stem: read_json(path) for path in sorted((self.path / "actors").glob("*.json"))}
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        write_json(self.path / "manifest.json", manifest)
+
+    def manifest(self) -> dict[str, Any] | None:
+        """What became of the run; None while it is not settled, and when this folder is gone."""
+        path = self.path / "manifest.json"
+        return read_json(path) if path.exists() else None
 
     def extract(self, extract_id: str) -> Path:
         return self.path / "extracts" / extract_id

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from afstem.errors import WorkerDied
@@ -41,9 +42,15 @@ class Workers:
         """The function's result; raises what it raised, or `WorkerDied`."""
         return function(*arguments)
 
+    def begin(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
+        """Begin, and give a function that waits for the end and returns or raises as `call` does."""
+        result = self.call(function, *arguments)
+        return lambda: result
+
     def each(self, function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> list[Result]:
         """The results for all jobs, in their order."""
-        return [self.call(function, *job) for job in jobs]
+        begun = [self.begin(function, *job) for job in jobs]
+        return [wait() for wait in begun]
 
 
 class Processes(Workers):
@@ -54,15 +61,11 @@ class Processes(Workers):
         self._pool = pool
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        return self._wait(self._submit(function, *arguments))
+        return self.begin(function, *arguments)()
 
-    def each(self, function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> list[Result]:
-        submitted = [self._submit(function, *job) for job in jobs]
-        return [self._wait(future) for future in submitted]
-
-    def _submit(self, function: Callable[..., Result], *arguments: Any) -> "Future[tuple[Result, float]]":
+    def begin(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
         try:
-            return self._pool.submit(_timed, function, *arguments)
+            return partial(self._wait, self._pool.submit(_timed, function, *arguments))
         except BrokenProcessPool:
             raise WorkerDied from None
 

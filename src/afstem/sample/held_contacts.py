@@ -36,7 +36,7 @@ class HeldContacts:
         return self.newest - scattered(ordinals, contact_type, _WHEN, self.population.seed) % (800 * 86_400)
 
     def drawn_for(self, actor: int, ordinals: Ints, version: int) -> Ints:
-        """A number below 2 ** 62 for each citizen (rows) and contact type (columns), the actor's own, night by night."""
+        """A number below 2 ** 62 for each citizen (rows) and contact type (columns): the actor's own, every night."""
         seed = self.population.seed + 7919 * (actor + 1)
         return np.column_stack([scattered(ordinals, contact_type, version, seed) for contact_type in ContactType])
 
