@@ -37,6 +37,10 @@ class CommandFailed(Exception):
     """With the end of what it wrote to standard error."""
 
 
+# As a user has it: compiled modules are kept.
+_USUAL_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def measure(
     command: Sequence[str | Path],
     *,
@@ -50,7 +54,7 @@ def measure(
         process = subprocess.Popen(
             [str(word) for word in command],
             cwd=cwd,
-            env={**os.environ, **(environment or {})},
+            env={**_USUAL_ENVIRONMENT, **(environment or {})},
             stdout=stdout,
             stderr=stderr,
         )

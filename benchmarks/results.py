@@ -86,8 +86,8 @@ def _validation(measured: dict[str, Any]) -> Iterable[str]:
 def _nights(measured: dict[str, Any]) -> Iterable[str]:
     yield _size(measured["size"]) + (
         " *Parquet* and *CSV* are a second night: nearly all of it repeats what the store holds from the night before. "
-        "*Nothing changed* is the same night once more in other bytes. In a *first night* every contact told of is "
-        "written, because a loaded contact is older than any extract."
+        "*Nothing changed* is the same night once more in other bytes. In a *first night* whatever another "
+        "actor tells of, or of another time, is written, because a loaded contact is older than any extract."
     )
     yield _cases(measured["cases"])
     yield from _steps(measured["cases"])

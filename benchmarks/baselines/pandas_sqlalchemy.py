@@ -336,7 +336,8 @@ def settle(accepted: pd.DataFrame, stored: pd.DataFrame, started_at: datetime) -
     rivals["rank"] = -rivals["priority"]
     rivals["value"] = rivals["value"].fillna("")
     winners = rivals.sort_values(order, na_position="first").drop_duplicates(key, keep="last")
-    before = theirs[[*key, "value"]].rename(columns={"value": "before"})
+    held = {"value": "before", "registered_at": "held_at", "actor": "held_by", "from_extract": "held_from_extract"}
+    before = theirs[[*key, *held]].rename(columns=held)
     winners = winners.reset_index(names=["side", "place"]).merge(before, on=key, how="left")
     winners["changed"] = winners["value"] != winners["before"].fillna("")
     told_by = ours[key].assign(place=ours.index, said=rivals.loc["ours", "value"])
@@ -345,7 +346,10 @@ def settle(accepted: pd.DataFrame, stored: pd.DataFrame, started_at: datetime) -
     outcome = np.select(
         [verdict["said"] != verdict["value"], won & verdict["changed"]], ["superseded", "applied"], "unchanged"
     )
-    return pd.Series(outcome, index=verdict["place"]), winners[winners["side"] == "ours"]
+    # What only repeats the stored row is not written. (The program also remembers who repeated it, for later ties.)
+    repeats = ~winners["changed"] & (winners["registered_at"] == winners["held_at"])
+    repeats &= (winners["actor"] == winners["held_by"]) & (winners["held_from_extract"] == True)  # noqa: E712 - or null
+    return pd.Series(outcome, index=verdict["place"]), winners[(winners["side"] == "ours") & ~repeats]
 
 
 def apply(
