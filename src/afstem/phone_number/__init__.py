@@ -245,6 +245,7 @@ def _simply_danish(column: TextBytes) -> tuple[Bools, EightDigits]:
         rows = np.flatnonzero(column.lengths == len(prefix) + DANISH_LENGTH)
         begins = _start_with(column, rows, prefix)
         if not prefix:
+            # Two zeros announce a calling code, and the six digits after them may be a number of a small country.
             begins = ~_start_with(column, rows, INTERNATIONAL_PREFIX.encode())
         numbers[rows] = _eight_digits(column, rows)
         simple[rows] = begins & are_eight_digits(numbers[rows])
