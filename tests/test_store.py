@@ -161,7 +161,7 @@ def test_history_is_append_only(store: Store, store_url: str, statement: str) ->
 
 def test_failures_name_the_constraint_and_nothing_of_the_row(store: Store, store_url: str) -> None:
     engine = open_engine(store_url)
-    insert = text("INSERT INTO finding_memory VALUES ('a', :number, :status, 1001, 'r', 'r', 1)")
+    insert = text("INSERT INTO settings_kept VALUES (:number, :status)")
     with writing(engine) as connection:
         connection.execute(insert, {"number": NUMBER, "status": "01"})
     statements = [
@@ -176,7 +176,7 @@ def test_failures_name_the_constraint_and_nothing_of_the_row(store: Store, store
         assert NUMBER not in repr(failed.value)
         assert "secret" not in repr(failed.value)
         assert failed.value.__suppress_context__
-    broken = r"SQLSTATE 23505 \(pk_finding_memory\)|SQLITE_CONSTRAINT_PRIMARYKEY \(finding_memory"
+    broken = r"SQLSTATE 23505 \(pk_settings_kept\)|SQLITE_CONSTRAINT_PRIMARYKEY \(settings_kept"
     with pytest.raises(RunError, match=broken), writing(engine) as connection:
         connection.execute(insert, {"number": NUMBER, "status": "01"})
 
@@ -186,7 +186,7 @@ def test_the_drivers_do_quote_the_row(store: Store, store_url: str) -> None:
     if make_url(store_url).get_backend_name() == "sqlite":
         return  # SQLite itself quotes no values
     engine = create_engine(store_url, hide_parameters=True)
-    insert = text("INSERT INTO finding_memory VALUES ('a', :number, '01', 1001, 'r', 'r', 1)")
+    insert = text("INSERT INTO settings_kept VALUES (:number, '01')")
     with engine.begin() as connection:
         connection.execute(insert, {"number": NUMBER})
     with pytest.raises(Exception, match=NUMBER), engine.begin() as connection:

@@ -15,6 +15,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from afstem.errors import RunError
 from afstem.finding_memory import MEMORY_SCHEMA
+from afstem.packed import pack
 from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers, numbers_and_types
 from afstem.schema import NO_TIME, ContactType
 from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
@@ -88,8 +89,10 @@ def everything(store: Store) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def memory_table(*rows: tuple[str, str, int, str, str, int]) -> pa.Table:
-    return pa.table([list(values) for values in zip(*rows, strict=True)], names=MEMORY_SCHEMA.names).cast(MEMORY_SCHEMA)
+def memory_table(*rows: tuple[str, str, int, str, str, int]) -> bytes:
+    return pack(
+        pa.table([list(values) for values in zip(*rows, strict=True)], names=MEMORY_SCHEMA.names).cast(MEMORY_SCHEMA)
+    )
 
 
 FIRST = change_table(
@@ -186,7 +189,7 @@ def test_a_later_run_replaces_contacts_and_memory_and_adds_history(store: Store)
         (A, MOBILE, None, 1_700_000_000_000_002, 4, 1, True, "+4520000001"),
         (B, EMAIL, 'ø";\\.\t,ß@example.dk', 1_700_000_000_000_003, 5, 2, False, 'ø";\\.\t,ß@example.dk'),
     )
-    memory = {"a": memory_table(("u", "mobile", 9156, "r2", "r2", 1)), "b": MEMORY_SCHEMA.empty_table()}
+    memory = {"a": memory_table(("u", "mobile", 9156, "r2", "r2", 1)), "b": pack(MEMORY_SCHEMA.empty_table())}
     extracts, changes = [extract_row(4), extract_row(5, "b")], [later[:1], later[1:]]
     confirmed = [(30, b"later"), (31, b"too")]
     counts = store.apply(run_row("r2"), extracts, changes, confirmed, memory.items(), accept)

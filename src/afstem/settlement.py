@@ -22,7 +22,6 @@ from afstem.schema import ContactType, Outcome
 from afstem.sorted_numbers import contains
 from afstem.staging import PrivateParquet, RunFolder, count_rows, read_batches, read_sorted
 from afstem.store import CONFIRMATION_SCHEMA, Store
-from afstem.store.packed import pack
 from afstem.workers import Workers
 
 Ints = npt.NDArray[np.int64]
@@ -108,7 +107,7 @@ def settle_range(case: Case, number: int, days: range) -> None:
         file.write(settlement.changes)
     _write_outcomes(case, f"accepted-{number:04}", [_accepted_outcomes(candidates, settlement, case)])
     for day, rows in _confirmations(before, settlement, days).items():
-        case.folder.write_confirmed(day, pack(rows))
+        case.folder.write_confirmed(day, rows)
 
 
 def _citizens(candidates: pa.Table) -> Ints:

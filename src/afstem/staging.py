@@ -9,7 +9,7 @@ It lies in the landing zone (it holds personal data) and survives a crash until 
       outcomes/  changes/             one Parquet file a range of citizens
       manifest.json                   what became of it, once it is settled
       confirmed/<day>                 which records confirm what the store holds, packed as the store keeps it
-      memory/<actor>.parquet          what is remembered of the actor's findings after this run
+      memory/<actor>                  what is remembered of the actor's findings after this run, likewise
 """
 
 import os
@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from afstem.packed import pack, unpack
 from afstem.private_files import private_folder, read_json, write_json
 
 COMPRESSION = "lz4"
@@ -114,30 +115,30 @@ class RunFolder:
     def changes(self) -> Path:
         return self.path / "changes"
 
-    def write_confirmed(self, day: int, content: bytes) -> None:
-        with open_private(self.path / "confirmed" / str(day)) as file:
-            file.write(content)
+    def write_confirmed(self, day: int, confirmed: pa.Table) -> None:
+        self._write_packed(self.path / "confirmed" / str(day), confirmed)
 
     def confirmed(self) -> Iterator[tuple[int, bytes]]:
-        """The confirmations that replace those in the store, by day."""
+        """The confirmations that replace those in the store, by day, packed."""
         for path in sorted((self.path / "confirmed").iterdir()):
             yield int(path.name), path.read_bytes()
 
     def write_memory(self, actor: str, memory: pa.Table) -> None:
-        with PrivateParquet(self.path / "memory" / f"{actor}.parquet", memory.schema) as file:
-            file.write(memory)
+        self._write_packed(self.path / "memory" / actor, memory)
 
     def memory(self, actor: str) -> pa.Table | None:
         """What is remembered of an actor's findings after this run; None if it delivered nothing that could be read."""
-        path = self.path / "memory" / f"{actor}.parquet"
-        if not path.exists():
-            return None
-        with pq.ParquetFile(path) as file:
-            return file.read()
+        path = self.path / "memory" / actor
+        return unpack(path.read_bytes()) if path.exists() else None
 
-    def memories(self) -> Iterator[tuple[str, pa.Table]]:
-        for path in sorted((self.path / "memory").glob("*.parquet")):
-            yield path.stem, pq.read_table(path)
+    def memories(self) -> Iterator[tuple[str, bytes]]:
+        """What is remembered of each actor's findings after this run, packed."""
+        for path in sorted((self.path / "memory").iterdir()):
+            yield path.name, path.read_bytes()
+
+    def _write_packed(self, path: Path, rows: pa.Table) -> None:
+        with open_private(path) as file:
+            file.write(pack(rows))
 
     def remove(self) -> None:
         shutil.rmtree(self.path)

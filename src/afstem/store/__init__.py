@@ -219,7 +219,7 @@ class Store:
         extracts: list[ExtractRow],
         changes: Iterable[pa.Table],
         confirmed: Iterable[tuple[int, bytes]],
-        memory: Iterable[tuple[str, pa.Table]],
+        memory: Iterable[tuple[str, bytes]],
         verify: Callable[[AppliedCounts], None],
         *,
         dry_run: bool = False,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Table, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from afstem.errors import RunError
@@ -41,7 +41,7 @@ def apply_run(
     extracts: list[ExtractRow],
     changes: Iterable[pa.Table],
     confirmed: Iterable[tuple[int, bytes]],
-    memory: Iterable[tuple[str, pa.Table]],
+    memory: Iterable[tuple[str, bytes]],
     verify: Callable[[AppliedCounts], None],
     still_held: Callable[[], None],
     *,
@@ -61,9 +61,9 @@ def apply_run(
             for batch in changes:
                 _write_changes(connection, sources, batch)
             for day, content in confirmed:
-                _replace_confirmations(connection, day, content)
-            for actor, remembered in memory:
-                _replace_memory(connection, actor, remembered)
+                _replace(connection, confirmations, day, content)
+            for actor, content in memory:
+                _replace(connection, finding_memory, actor, content)
             counts = count_history(connection, run.run_id)
             verify(counts)
             if dry_run:
@@ -138,11 +138,8 @@ def _write_changes(connection: Connection, sources: pa.Array, changes: pa.Table)
     insert_columns(connection, history_rows, pa.table(history).filter(changes["changed"]))
 
 
-def _replace_confirmations(connection: Connection, day: int, content: bytes) -> None:
-    connection.execute(delete(confirmations).where(confirmations.c.day == day))
-    connection.execute(insert(confirmations).values(day=day, content=content))
-
-
-def _replace_memory(connection: Connection, actor: str, remembered: pa.Table) -> None:
-    connection.execute(delete(finding_memory).where(finding_memory.c.actor == actor))
-    insert_columns(connection, finding_memory, remembered.append_column("actor", pa.repeat(actor, remembered.num_rows)))
+def _replace(connection: Connection, table: Table, key: str | int, content: bytes) -> None:
+    """Keep a packed value under its key, in place of the one before."""
+    (column,) = table.primary_key
+    connection.execute(delete(table).where(column == key))
+    connection.execute(insert(table).values({column.name: key, "content": content}))

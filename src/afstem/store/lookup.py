@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Engine, func, select
 
 from afstem.finding_memory import MEMORY_SCHEMA
 from afstem.lookup import Citizens
+from afstem.packed import unpack
 from afstem.permissions import Relations
 from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers
 from afstem.schema import NO_TIME, ContactType
 from afstem.store.bulk_read import read_arrow
 from afstem.store.columns import PERSONNUMMER_DIGITS, microseconds, numbers_of, personnummer_text, read_columns
-from afstem.store.packed import unpack
 from afstem.store.tables import (
     confirmations,
     contact_rows,
@@ -167,15 +167,9 @@ def read_sources(connection: Connection) -> pa.Table:
 
 def read_finding_memory(connection: Connection, actor: str) -> pa.Table:
     """What is remembered of one actor's findings, as `finding_memory.MEMORY_SCHEMA`."""
-    remembered = select(
-        finding_memory.c.cpr_token,
-        finding_memory.c.contact_type,
-        finding_memory.c.code,
-        finding_memory.c.first_seen_run,
-        finding_memory.c.last_seen_run,
-        finding_memory.c.runs_seen,
-    ).where(finding_memory.c.actor == actor)
-    return read_columns(connection, remembered, MEMORY_SCHEMA)
+    kept = select(finding_memory.c.content).where(finding_memory.c.actor == actor)
+    content = connection.execute(kept).scalar_one_or_none()
+    return MEMORY_SCHEMA.empty_table() if content is None else unpack(content)
 
 
 def _ints(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

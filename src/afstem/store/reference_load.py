@@ -15,6 +15,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from afstem.codelist import Codelist, contact_types
 from afstem.errors import UsageError
+from afstem.packed import pack, unpack
 from afstem.periods import OPEN_END
 from afstem.permissions import RELATION_KINDS
 from afstem.reconcile import contact_numbers, numbers_and_types
@@ -23,7 +24,6 @@ from afstem.schema import NO_TIME, UNKNOWN_TYPE, ContactType
 from afstem.store.columns import contact_type_slugs, insert_new_columns, personnummer_text, upsert_columns
 from afstem.store.ledger import next_source_no
 from afstem.store.lookup import NO_RECORD
-from afstem.store.packed import pack, unpack
 from afstem.store.reference_files import ReferenceBatch, find_files, read_reference
 from afstem.store.tables import confirmations, contact_rows, contact_sources, reference_columns, settings_kept
 from afstem.subscriptions import CHANNELS

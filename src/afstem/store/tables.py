@@ -189,16 +189,10 @@ finding_memory = Table(
     "finding_memory",
     metadata,
     Column("actor", Text, nullable=False),
-    Column("cpr_token", Text, nullable=False),
-    Column("contact_type", Text, nullable=False),
-    Column("code", Integer, nullable=False),
-    Column("first_seen_run", Text, nullable=False),
-    Column("last_seen_run", Text, nullable=False),
-    Column("runs_seen", BigInteger, nullable=False),
-    PrimaryKeyConstraint("actor", "cpr_token", "contact_type", "code"),
-    sqlite_with_rowid=False,
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("actor"),
 )
-"""Since when the same finding has been raised; ``contact_type`` is empty for a finding without one."""
+"""Since when the same finding has been raised: an actor's `finding_memory.MEMORY_SCHEMA` (`packed`)."""
 
 settings_kept = Table(
     "settings_kept",

@@ -96,14 +96,8 @@ def upgrade() -> None:
     op.create_table(
         "finding_memory",
         sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("cpr_token", sa.Text, nullable=False),
-        sa.Column("contact_type", sa.Text, nullable=False),
-        sa.Column("code", sa.Integer, nullable=False),
-        sa.Column("first_seen_run", sa.Text, nullable=False),
-        sa.Column("last_seen_run", sa.Text, nullable=False),
-        sa.Column("runs_seen", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("actor", "cpr_token", "contact_type", "code", name="pk_finding_memory"),
-        sqlite_with_rowid=False,
+        sa.Column("content", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("actor", name="pk_finding_memory"),
     )
     op.create_table(
         "settings_kept",
