@@ -51,7 +51,7 @@ def test_what_needs_no_record_imports_nothing_heavy(words: list[str], tmp_path: 
 
 
 def test_the_steps_of_a_run_import_only_what_every_run_needs(tmp_path: Path) -> None:
-    statement = "from afstem.without_pandas import keep_pandas_out; keep_pandas_out(); import afstem.pipeline"
+    statement = "from afstem.arrow_set_up import set_up_arrow; set_up_arrow(); import afstem.pipeline"
     waited_for = heavy_after(statement, cwd=tmp_path)
     assert waited_for == {"numpy", "phonenumbers", "pyarrow", "pydantic", "sqlalchemy"}
 
