@@ -8,6 +8,7 @@ Its own memory pool keeps what it once had. With the C library's a run of a mill
 tenth lower.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -26,9 +27,10 @@ class _NotFound(MetaPathFinder):
 
 def set_up_arrow() -> None:
     """Import PyArrow so; to be called before anything else imports it."""
+    # Arrow looks at this once, when it is imported; what a user has set stays.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251 - written, not read
     import pyarrow as pa  # here, so that a command which needs no Arrow does not wait for it
 
-    pa.set_memory_pool(pa.system_memory_pool())
     if "pandas" in sys.modules:
         return
     finder = _NotFound()

@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 
 import click
 
-from afstem.errors import AfstemError, UsageError
 from afstem.arrow_set_up import set_up_arrow
+from afstem.errors import AfstemError, UsageError
 
 DONE, DONE_WITH_REFUSALS = 0, 3
 
