@@ -65,6 +65,10 @@ def _types_with(leading: str, number_type: int) -> Any:
     return {"danish_types": lambda: types}
 
 
+def _spellings_with(*spellings: str) -> dict[str, Any]:
+    return {"_SIMPLE_SPELLINGS": (*phone_number._SIMPLE_SPELLINGS, *spellings)}
+
+
 def _weights_with(signs: str, weight: int = 0) -> dict[str, Any]:
     weights = phone_number._weights().copy()
     weights[[ord(sign) for sign in signs]] = weight
@@ -124,9 +128,11 @@ PHONE = (
     _phone("Danish 901 is a mobile number", lambda: _types_with("901", PhoneNumberType.MOBILE)),
     _phone("Danish 20 is not in use", lambda: _types_with("20", PhoneNumberType.UNKNOWN)),
     _phone("Danish 342 is a free number", lambda: _types_with("342", PhoneNumberType.TOLL_FREE)),
-    _phone("a zero before eight digits means nothing", lambda: {"_SIMPLE_PREFIXES": (b"", b"+45", b"0045", b"0")}),
-    _phone("a plus sign before eight digits means nothing", lambda: {"_SIMPLE_PREFIXES": (b"", b"+45", b"0045", b"+")}),
-    _phone("eight digits may begin with the international prefix", lambda: {"INTERNATIONAL_PREFIX": "99"}),
+    _phone("a zero before eight digits means nothing", lambda: _spellings_with("0dddddddd")),
+    _phone("a plus sign before eight digits means nothing", lambda: _spellings_with("+dddddddd")),
+    _phone("two zeros before a code of its own mean nothing", lambda: _spellings_with("00dddddddd")),
+    _phone("an x may stand between pairs", lambda: _spellings_with("ddxddxddxdd", "ddxdddddd", "ddddddddx")),
+    _phone("a comma may stand between digits", lambda: _spellings_with("dd,dddddd", "dddd,dddd", "dddddddd,")),
     _phone("the last of eight digits may be anything", lambda: {"are_eight_digits": _seven_digits}),
     _phone("no value is too long", lambda: {"LONGEST_VALUE": 10**5}),
     *(
@@ -144,7 +150,7 @@ PHONE = (
     _phone("the full-width plus sign is a blank", lambda: _punctuation_with(r"\x{FF0B}")),
     _phone("the Japanese long-vowel mark is a dash", lambda: _punctuation_with(r"\x{30FC}")),
     _phone("a thin space is a blank", lambda: _punctuation_with(r"\x{2009}")),
-    _phone("a full-width digit is a blank", lambda: _punctuation_with(r"\x{FF12}")),
+    _phone("the full-width zero is a blank", lambda: _punctuation_with(r"\x{FF10}")),
     _phone("a plus sign counts anywhere", lambda: {"_starts_with_plus": lambda column: column.lengths >= 0}),
     _phone(
         "a company number is no landline number",
@@ -238,7 +244,7 @@ EMAIL = (
     _email("a colon is an ordinary character", lambda: _address_with("[a-zA-Z0-9_!#", "[a-zA-Z0-9_:!#")),
     _email("an accent of its own is an ordinary character", lambda: _address_with("À-Ö", r"\x{0300}-\x{036F}À-Ö")),
     _email("a name of RFC 2142 stays as it is", lambda: {"CASE_INSENSITIVE_MAILBOX_NAMES": ["noname"]}),
-    _email("a domain keeps its capitals", lambda: {"_lower_domains": lambda addresses: addresses}),
+    _email("a domain keeps its capitals", lambda: {"_with_lower_domains": lambda addresses: addresses}),
     _email("Danish letters may stand nowhere", lambda: {"_NOWHERE": r"[\pZ\p{Cc}\p{Cf}æøå]"}),
     _email("a tilde above may stand nowhere", lambda: {"_NOWHERE": r"[\pZ\p{Cc}\p{Cf}\p{Mn}]"}),
     _email(
@@ -292,9 +298,10 @@ def _time(name: str, swaps: Callable[[], dict[str, Any]], redundant: str = "") -
     return Mutant("time", name, registration_time, swaps, redundant)
 
 
-def _offset_at_noon(day: int, zone: Any) -> int:
-    noon = (registration_time._EPOCH + registration_time.timedelta(days=day, hours=12)).replace(tzinfo=zone)
-    return (noon.utcoffset() or registration_time.timedelta()) // registration_time._MICROSECOND
+def _offset_in_the_middle(number: int, length: int, zone: Any) -> int:
+    middle = registration_time._EPOCH + registration_time.timedelta(microseconds=number * length + length // 2)
+    offset = middle.replace(tzinfo=zone).utcoffset() or registration_time.timedelta()
+    return offset // registration_time._MICROSECOND
 
 
 def _any_day(year: Any, month: Any, day: Any) -> Any:
@@ -305,7 +312,7 @@ def _any_day(year: Any, month: Any, day: Any) -> Any:
 registration_time_days = registration_time._days
 
 TIME = (
-    _time("the offset of noon holds all day", lambda: {"_offset_of_day": _offset_at_noon}),
+    _time("the offset of noon holds all day", lambda: {"_offset_during": _offset_in_the_middle}),
     _time("a month has any number of days", lambda: {"_days": _any_day}),
     _time("a blank may stand before an offset", lambda: {"_SIGNS": {"T": "T ", "+": "+- "}}),
     _time("times have no end", lambda: {"_LAST": registration_time._LAST + 86_400 * 10**6}),

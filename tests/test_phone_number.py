@@ -293,6 +293,7 @@ def doctor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     def forget() -> None:
         numbering_plan.danish_types.cache_clear()
         numbering_plan._calling_code.cache_clear()
+        phone_number._parsed.cache_clear()
         asked_of_the_library.cache_clear()
 
     def change(**changes: Any) -> None:

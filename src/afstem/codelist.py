@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from afstem.errors import UsageError
 from afstem.schema import UNKNOWN_TYPE, ContactType
+from afstem.text_bytes import bytes_of
 from afstem.toml_file import read_toml
 
 Codelist = Mapping[str, str]
@@ -40,7 +41,24 @@ def load(path: Path) -> Codelist:
 
 def contact_types(identifiers: pa.StringArray, codelist: Codelist) -> npt.NDArray[np.int8]:
     """The `ContactType` of each trimmed identifier, `UNKNOWN_TYPE` where the codelist has none or it is null."""
-    places = pc.index_in(identifiers, value_set=pa.array(list(codelist), pa.string()))
-    types = np.array([*(TYPE_OF_SLUG[slug] for slug in codelist.values()), UNKNOWN_TYPE], dtype=np.int8)
-    found: npt.NDArray[np.int8] = types[places.fill_null(len(codelist)).to_numpy(zero_copy_only=False)]
-    return found
+    column = bytes_of(identifiers)
+    types = np.full(len(identifiers), UNKNOWN_TYPE, np.int8)
+    # Identifiers of one byte, which is what they usually are, need no hash table.
+    short = np.flatnonzero(column.lengths == 1)
+    types[short] = _types_of_octets(codelist)[column.octets[column.starts[short]]]
+    longer = np.flatnonzero(column.lengths > 1)
+    if len(longer):
+        names = pa.array(list(codelist), pa.string())
+        places = pc.index_in(identifiers.take(pa.array(longer)), value_set=names).fill_null(len(codelist))
+        known = np.array([*(TYPE_OF_SLUG[slug] for slug in codelist.values()), UNKNOWN_TYPE], dtype=np.int8)
+        types[longer] = known[places.to_numpy(zero_copy_only=False)]
+    return types
+
+
+def _types_of_octets(codelist: Codelist) -> npt.NDArray[np.int8]:
+    """The contact type of each byte that is an identifier by itself."""
+    types = np.full(256, UNKNOWN_TYPE, np.int8)
+    for identifier, slug in codelist.items():
+        if len(octets := identifier.encode()) == 1:
+            types[octets[0]] = TYPE_OF_SLUG[slug]
+    return types

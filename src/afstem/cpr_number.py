@@ -101,13 +101,15 @@ def _numbers_of(characters: Octets) -> Ints:
 
 def reason(text: str) -> str:
     """Why a (trimmed) text is no CPR number, as one of `REASONS`; for texts that `read_numbers` refuses."""
-    if any(map(str.isalpha, text)):
-        return "letters"
-    if not text.isascii() and any(character.isdigit() and not character.isascii() for character in text):
-        return "other-digits"
-    digits = "".join(filter(str.isdigit, text))
-    if len(digits) + text.count("-") < len(text):
-        return "other-characters"
+    digits = text
+    if not (text.isascii() and text.isdigit()):
+        if any(map(str.isalpha, text)):
+            return "letters"
+        if any(character.isdigit() and not character.isascii() for character in text):
+            return "other-digits"
+        digits = "".join(filter(str.isdigit, text))
+        if len(digits) + text.count("-") < len(text):
+            return "other-characters"
     if len(digits) == _DIGITS - 1 and "-" not in text[:5] and _is_number("0" + digits):
         return "lost-leading-zero"
     if len(digits) != _DIGITS:

@@ -62,6 +62,8 @@ _SHORT = 64
 
 _ORDINARY_LOCAL = re.compile(_LOCAL)
 _PHONE_LIKE = re.compile(r"[+(]?\d[\d\s().+/-]{5,}")
+_SPECIAL_USE_ENDINGS = tuple(f".{name}" for name in email_validator.SPECIAL_USE_DOMAIN_NAMES)
+_MISPLACED_DOT = re.compile(r"\A\.|\.\.|\.\Z")
 _HOST_CHARACTERS = re.compile(r"[a-zA-Z0-9.\-\u0080-\U0010FFFF]+")
 _LOCAL_CHARACTERS = re.compile(_ATOM.replace("À-ÖØ-öø-ÿ", ".\u0080-\U0010ffff"))
 
@@ -75,11 +77,18 @@ def normalise(values: pa.StringArray, asked: list[str] | None = None) -> pa.Stri
     accepted = _bools(pc.match_substring_regex(values, _ADDRESS))
     accepted &= pc.binary_length(values).to_numpy() <= _SHORT
     accepted[accepted] = ~_are_special_use(values.filter(pa.array(accepted)))
-    forms = _lower_domains(values.filter(pa.array(accepted)))
-    if len(forms) == len(values):
-        return forms
-    rest = ~accepted
-    return assembled(len(values), [(accepted, forms), (rest, _normalise_odd(values.filter(pa.array(rest)), asked))])
+    capitals = accepted & _bools(pc.not_equal(values, pc.ascii_lower(values)))
+    plain, rest = accepted & ~capitals, ~accepted
+    if plain.all():
+        return values
+    return assembled(
+        len(values),
+        [
+            (plain, values.filter(pa.array(plain))),
+            (capitals, _with_lower_domains(values.filter(pa.array(capitals)))),
+            (rest, _normalise_odd(values.filter(pa.array(rest)), asked)),
+        ],
+    )
 
 
 def _normalise_odd(values: pa.StringArray, asked: list[str] | None) -> pa.StringArray:
@@ -149,12 +158,12 @@ def reason(value: str) -> str:
     if (
         len(value.encode()) > EMAIL_MAX_LENGTH
         or len(after) > DOMAIN_MAX_LENGTH
-        or any(len(label) > DNS_LABEL_LENGTH_LIMIT for label in after.split("."))
+        or max(map(len, after.split("."))) > DNS_LABEL_LENGTH_LIMIT
     ):
         return "too-long"
-    if f".{after}".lower().endswith(tuple(f".{name}" for name in email_validator.SPECIAL_USE_DOMAIN_NAMES)):
+    if f".{after}".lower().endswith(_SPECIAL_USE_ENDINGS):
         return "special-use-domain"
-    if any(part.startswith(".") or part.endswith(".") or ".." in part for part in (before, after)):
+    if _MISPLACED_DOT.search(before) or _MISPLACED_DOT.search(after):
         return "misplaced-dot"
     if not _LOCAL_CHARACTERS.fullmatch(before):
         return "characters-before-at-sign"
@@ -172,18 +181,14 @@ def _bools(array: pa.BooleanArray) -> npt.NDArray[np.bool_]:
     return np.array(array.to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _lower_domains(addresses: pa.StringArray) -> pa.StringArray:
+def _with_lower_domains(addresses: pa.StringArray) -> pa.StringArray:
     """Ordinary addresses as the library normalises them: the domain in lower case, and the names of RFC 2142 too."""
-    with_capitals = pc.not_equal(addresses, pc.ascii_lower(addresses))
-    chosen = addresses.filter(with_capitals)
-    if len(chosen) == 0:
-        return addresses
-    parts = pc.split_pattern(chosen, "@", max_splits=1)
+    parts = pc.split_pattern(addresses, "@", max_splits=1)
     local, domain = pc.list_element(parts, 0), pc.ascii_lower(pc.list_element(parts, 1))
     lowered = pc.ascii_lower(local)
     names = pa.array(CASE_INSENSITIVE_MAILBOX_NAMES, pa.string())
     local = pc.if_else(pc.is_in(lowered, names), lowered, local)
-    return pc.replace_with_mask(addresses, with_capitals, pc.binary_join_element_wise(local, domain, "@"))
+    return pc.binary_join_element_wise(local, domain, "@")
 
 
 def _library_forms(values: list[str], asked: list[str] | None) -> list[str | None]:

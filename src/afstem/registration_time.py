@@ -20,11 +20,12 @@ from afstem.text_bytes import Bools, Ints, Octets, bytes_of
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND = 1_000_000
+_MINUTE = 60 * _SECOND
 _DAY = 86_400 * _SECOND
 _FIRST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _CHANGES = NO_TIME
-"""In a table of offsets: the zone's offset changes within this day, or may."""
+"""In a table of offsets: the zone's offset changes within this day or minute, or may."""
 
 _DATE = "0000-00-00"
 _CLOCKS = ("00:00", "00:00:00", "00:00:00.000", "00:00:00.000000")
@@ -104,7 +105,7 @@ def _read_spelling(characters: Octets, spelling: str, zone: ZoneInfo) -> tuple[I
         offset = (hours * np.int64(3600) + minutes * np.int64(60)) * _SECOND
         times = local - np.where(columns[at] == ord("-"), -offset, offset)
     else:
-        offset, fixed = _offsets(np.where(fits, days, 0), zone)
+        offset, fixed = _offsets(np.where(fits, local, 0), zone)
         times = local - offset
         fits &= fixed
     return times, fits & (times >= _FIRST) & (times <= _LAST)
@@ -142,28 +143,36 @@ def _first_days() -> npt.NDArray[np.int32]:
     return months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int32)
 
 
-def _offsets(days: npt.NDArray[np.int32], zone: ZoneInfo) -> tuple[Ints, Bools]:
-    """The zone's offset from UTC on each local day (since 1970), and where the whole day has that one offset."""
-    if len(days) == 0:
-        return days.astype(np.int64), np.empty(0, np.bool_)
+def _offsets(local: Ints, zone: ZoneInfo) -> tuple[Ints, Bools]:
+    """The zone's offset from UTC at each local time, and where it could be told."""
+    if len(local) == 0:
+        return local, np.empty(0, np.bool_)
+    days = local // _DAY
     first = int(days.min())
     seen = np.zeros(int(days.max()) - first + 1, np.bool_)
     seen[days - first] = True
     table = np.full(len(seen), _CHANGES, np.int64)
     for index in np.flatnonzero(seen).tolist():
-        table[index] = _offset_of_day(first + index, zone)
+        table[index] = _offset_during(first + index, _DAY, zone)
     offsets = table[days - first]
+    changing = np.flatnonzero(offsets == _CHANGES)
+    if len(changing):
+        minutes, places = np.unique(local[changing] // _MINUTE, return_inverse=True)
+        table = np.array([_offset_during(minute, _MINUTE, zone) for minute in minutes.tolist()], np.int64)
+        offsets[changing] = table[places]
     fixed = offsets != _CHANGES
     return np.where(fixed, offsets, 0), fixed
 
 
 @lru_cache(maxsize=100_000)
-def _offset_of_day(day: int, zone: tzinfo) -> int:
-    """The offset in microseconds that holds all through a local day (days since 1970), else `_CHANGES`."""
-    start = (_EPOCH + timedelta(days=day)).replace(tzinfo=zone)
-    offsets = {
-        moment.utcoffset() for moment in (start, start.replace(hour=23, minute=59, second=59, microsecond=999_999))
-    }
+def _offset_during(number: int, length: int, zone: tzinfo) -> int:
+    """The offset in microseconds that holds all through a local day or minute, else `_CHANGES`.
+
+    Days and minutes are ``length`` microseconds long and are numbered from 1970.
+    """
+    start = _EPOCH + timedelta(microseconds=number * length)
+    last = start + timedelta(microseconds=length - 1)
+    offsets = {moment.replace(tzinfo=zone).utcoffset() for moment in (start, last)}
     offset = offsets.pop()
     if offsets or offset is None:
         return _CHANGES

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import phonenumbers
 import pyarrow as pa
 import pyarrow.compute as pc
-from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, ValidationResult
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
 
 from afstem.phone_number.numbering_plan import (
     DANISH_CODE,
@@ -100,8 +100,17 @@ REASONS = (
 """Every slug that `reason` can give."""
 
 _DANISH_PREFIX = f"+{DANISH_CODE}".encode()
-_SIMPLE_PREFIXES = (b"", _DANISH_PREFIX, f"{INTERNATIONAL_PREFIX}{DANISH_CODE}".encode())
-"""What stands before the eight digits of nearly all numbers, all of one word."""
+_PLACE = "d"
+_EIGHT = _PLACE * DANISH_LENGTH
+_PAIRS = " ".join([_PLACE * 2] * (DANISH_LENGTH // 2))
+_SIMPLE_SPELLINGS = (
+    _EIGHT,
+    f"+{DANISH_CODE}{_EIGHT}",
+    f"{INTERNATIONAL_PREFIX}{DANISH_CODE}{_EIGHT}",
+    _PAIRS,
+    f"+{DANISH_CODE} {_PAIRS}",
+)
+"""How nearly all numbers are spelt; ``d`` stands for a digit."""
 
 # What each byte of a value counts for; one sum a value then tells all four counts (a value has at most
 # LONGEST_VALUE bytes when they are looked at, so no count runs into the next).
@@ -140,13 +149,22 @@ def library_verdict(value: str) -> Verdict | None:
     """The E.164 form and the `PhoneNumberType` of a valid number, None for any other value: SPEC 4.5 to the letter."""
     if any(character.isalpha() or unicodedata.category(character) == "Cc" for character in value):
         return None
-    try:
-        number = phonenumbers.parse(value, "DK")
-    except NumberParseException:
-        return None
-    if number.extension or not phonenumbers.is_valid_number(number):
+    number = _parsed(value)
+    if isinstance(number, int) or number.extension or not phonenumbers.is_valid_number(number):
         return None
     return phonenumbers.format_number(number, PhoneNumberFormat.E164), phonenumbers.number_type(number)
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(value: str) -> PhoneNumber | int:
+    """What the library reads, or the kind of error why it does not.
+
+    Remembered, for of a value that is refused the reason is asked next.
+    """
+    try:
+        return phonenumbers.parse(value, "DK")
+    except NumberParseException as error:
+        return error.error_type
 
 
 def reason(value: str, contact_type: ContactType) -> str:
@@ -172,10 +190,9 @@ def reason(value: str, contact_type: ContactType) -> str:
 
 def _library_reason(value: str, contact_type: ContactType) -> str:
     """Why the library, asked in full, does not take a value without letters and control characters."""
-    try:
-        number = phonenumbers.parse(value, "DK")
-    except NumberParseException as error:
-        return _SLUG_OF_PARSE_ERROR[error.error_type]
+    number = _parsed(value)
+    if isinstance(number, int):
+        return _SLUG_OF_PARSE_ERROR[number]
     if number.extension:
         return "extension"
     slug = _slug_of_type(phonenumbers.number_type(number), contact_type)
@@ -235,34 +252,34 @@ def _judged(
 
 
 def _simply_danish(column: TextBytes) -> tuple[Bools, EightDigits]:
-    """Which values are written in one of `_SIMPLE_PREFIXES` and eight digits, and these digits.
+    """Which values are spelt in one of `_SIMPLE_SPELLINGS`, and their digits.
 
     Nearly all are. Nothing has to be searched in them, so they are taken out before anything else is looked at.
     """
     simple = np.zeros(len(column.lengths), np.bool_)
     numbers = np.zeros(len(column.lengths), np.uint64)
-    for prefix in _SIMPLE_PREFIXES:
-        rows = np.flatnonzero(column.lengths == len(prefix) + DANISH_LENGTH)
-        begins = _start_with(column, rows, prefix)
-        if not prefix:
+    for spelling in _SIMPLE_SPELLINGS:
+        # Spellings of the same length differ in their other signs, so none undoes what another found.
+        rows = np.flatnonzero(~simple & (column.lengths == len(spelling)))
+        texts = column.windows(column.starts[rows], len(spelling))
+        places = [at for at, sign in enumerate(spelling) if sign == _PLACE]
+        joined = places[-1] - places[0] == DANISH_LENGTH - 1
+        digits = texts[:, slice(places[0], None) if joined else places]
+        numbers[rows] = _in_one(digits)
+        fits = are_eight_digits(numbers[rows])
+        for at, sign in enumerate(spelling):
+            if sign != _PLACE:
+                fits &= texts[:, at] == ord(sign)
+        if spelling.startswith(_PLACE):
             # Two zeros announce a calling code, and the six digits after them may be a number of a small country.
-            begins = ~_start_with(column, rows, INTERNATIONAL_PREFIX.encode())
-        numbers[rows] = _eight_digits(column, rows)
-        simple[rows] = begins & are_eight_digits(numbers[rows])
+            fits &= (digits[:, 0] != ord("0")) | (digits[:, 1] != ord("0"))
+        simple[rows] = fits
     return simple, numbers[simple]
 
 
-def _eight_digits(column: TextBytes, rows: Ints) -> EightDigits:
-    """The last eight bytes of texts."""
-    return column.last_windows(rows, DANISH_LENGTH).view(np.uint64).reshape(-1)
-
-
-def _start_with(column: TextBytes, rows: Ints, prefix: bytes) -> Bools:
-    """Which texts of ``rows``, none of them shorter than the prefix, start with it."""
-    start = np.ones(len(rows), np.bool_)
-    for octets, octet in zip(column.windows(column.starts[rows], len(prefix)).T, prefix, strict=True):
-        start &= octets == octet
-    return start
+def _in_one(rows: Octets) -> EightDigits:
+    """Rows of eight digits, each in one integer."""
+    return np.ascontiguousarray(rows).view(np.uint64).reshape(-1)
 
 
 def _of_types(numbers: EightDigits, types: Octets, accepted: frozenset[int]) -> Bools:
@@ -362,7 +379,7 @@ def _decide_plain(values: pa.StringArray, types: Octets, accepted: frozenset[int
         ends - code_at == len(DANISH_CODE) + DANISH_LENGTH,
         ~international & (count == DANISH_LENGTH),
     )
-    numbers = _eight_digits(TextBytes(digits, starts, count), np.flatnonzero(danish))
+    numbers = _in_one(TextBytes(digits, starts, count).last_windows(np.flatnonzero(danish), DANISH_LENGTH))
     acceptable = _of_types(numbers, types, accepted)
     foreign = international & ~danish_code
     return _Plain(
