@@ -90,8 +90,8 @@ def test_columns_agree_with_the_reference(said: list, held: dict, order: object)
     numbered = [(*claim, 100 + place) for place, claim in enumerate(said)]
     order.shuffle(numbered)
     stored = table(
-        [(*place, value, registered, extract, 1) for place, (value, registered, extract) in sorted(held.items())]
-    )
+        [(*place, value, registered, extract, 1) for place, (value, registered, extract) in held.items()]
+    ).sort_by("contact")
     settlement = settle(table(numbered), stored, standing())
     changes = {
         place_of(row): (row["value"], row["registered_at"], row["source_no"], row["record_no"])

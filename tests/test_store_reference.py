@@ -66,13 +66,14 @@ CONTACTS = (
 def contacts_of(store: Store, low: int = 0, high: int = 10**10) -> list[tuple[int, int, str | None, int, str, int]]:
     """(citizen, contact type, value, registered at, actor, record_no) of what is stored."""
     actors = dict(zip(*(store.sources()[name].to_pylist() for name in ("source_no", "actor")), strict=True))
-    return [
+    rows = [
         (
             *map(int, numbers_and_types(row["contact"])),
             *(row["value"], row["registered_at"], actors[row["source_no"]], row["record_no"]),
         )
         for row in store.stored_contacts(low, high).to_pylist()
     ]
+    return sorted(rows, key=lambda row: row[:2])
 
 
 def microseconds(time: datetime) -> int:

@@ -66,16 +66,20 @@ class Settlement:
     confirmed: pa.Table
 
 
+_BY_SLUG = np.array(sorted(ContactType, key=lambda contact_type: contact_type.slug))
+_PLACE_BY_SLUG = np.argsort(_BY_SLUG)
+
+
 def contact_numbers(numbers: Ints, contact_types: npt.NDArray[np.integer]) -> Ints:
-    """One integer for (citizen, contact type); it rises with the CPR number."""
-    contacts: Ints = numbers * len(ContactType) + contact_types
+    """One integer for (citizen, contact type); it rises as the store's primary key does, which has the type's slug."""
+    contacts: Ints = numbers * len(ContactType) + _PLACE_BY_SLUG[contact_types]
     return contacts
 
 
 def numbers_and_types(contacts: Ints) -> tuple[Ints, Ints]:
     """CPR numbers and contact types of `contact_numbers`."""
-    numbers, contact_types = np.divmod(contacts, len(ContactType))
-    return numbers, contact_types
+    numbers, places = np.divmod(contacts, len(ContactType))
+    return numbers, _BY_SLUG[places]
 
 
 def settle(candidates: pa.Table, stored: pa.Table, standing: Standing) -> Settlement:

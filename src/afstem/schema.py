@@ -78,6 +78,9 @@ LINE_FAULTS = MALFORMED_REASONS[1:5]
 LONGEST_REFERENCE = 64
 """In characters, after trimming (SPEC 2.3)."""
 
+MAX_RECORD_NO = 2**31 - 1
+"""An extract with more records is no extract; the number takes 32 bits in columns."""
+
 NO_CPR = -1
 """In an int64 column of CPR numbers: the record has none that can be read."""
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     Table,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
@@ -133,13 +133,16 @@ def insert_new_columns(connection: Connection, table: Table, rows: pa.Table) -> 
     _merge(connection, table, rows, lambda statement: statement.on_conflict_do_nothing())
 
 
-MergeInsert = sqlite.Insert | postgresql.Insert
+MergeInsert = Any
+"""An ``INSERT`` of either dialect; PostgreSQL's is imported only where it is used."""
 
 
 def _merge(connection: Connection, table: Table, rows: pa.Table, resolve: Callable[[MergeInsert], MergeInsert]) -> None:
     if connection.dialect.name != "postgresql":
         _execute_many(connection, resolve(sqlite.insert(table)), rows)
         return
+    from sqlalchemy.dialects import postgresql
+
     names = rows.column_names
     staging = Table(
         f"staging_{table.name}",

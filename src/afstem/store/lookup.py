@@ -33,6 +33,9 @@ DEAD = "90"
 NO_RECORD = -1
 """The ``record_no`` of a stored contact that came from the reference data."""
 
+RECORD_BITS = 32
+"""A ``record_no`` needs fewer (`schema.MAX_RECORD_NO`)."""
+
 RELATION_SCHEMA = pa.schema(
     [("number", pa.int64()), ("kind", pa.uint8()), ("valid_from", pa.int32()), ("valid_to", pa.int32())]
 )
@@ -56,10 +59,14 @@ CONFIRMATION_SCHEMA = pa.schema([("contact", pa.int64()), ("source_no", pa.int32
 """By contact (`reconcile.contact_numbers`), the record that confirmed it last; sorted, each contact once."""
 
 _STORED = f"""
-SELECT personnummer, contact_type, coalesce(value, ''), coalesce(registered_at, {NO_TIME + 1} - 1), source_no, record_no
+SELECT personnummer, contact_type, coalesce(value, ''), coalesce(registered_at, {NO_TIME + 1} - 1),
+       (CAST(source_no AS BIGINT) << {RECORD_BITS}) + record_no
 FROM contact_rows WHERE personnummer
-"""  # noqa: S608 - a constant
-"""No nulls: ADBC tells the type of an SQLite column by the first rows. No stored value is empty."""
+"""  # noqa: S608 - constants
+"""No nulls: ADBC tells the type of an SQLite column by the first rows. No stored value is empty.
+
+A column fewer is a tenth less time, so source and record come as one integer.
+"""
 
 _BETWEEN = "BETWEEN ? AND ?"
 _AMONG = {
@@ -137,13 +144,17 @@ def _digits(number: int) -> str:
 def _as_candidates(rows: pa.Table) -> pa.Table:
     if not len(rows):
         return CANDIDATE_SCHEMA.empty_table()
-    personnummer, slugs, value, *others = rows.columns
+    personnummer, slugs, value, registered_at, origin = rows.columns
     types = pc.index_in(slugs, value_set=pa.array([member.slug for member in ContactType]))
     contact = contact_numbers(numbers_of(personnummer), types.to_numpy())
     value = pc.if_else(pc.equal(value, ""), None, value)
-    stored = pa.table([contact, value, *others], CANDIDATE_SCHEMA.names).cast(CANDIDATE_SCHEMA)
-    # The primary key sorts a citizen's contact types by name.
-    return stored.take(pa.array(np.argsort(contact, kind="stable")))
+    # The record_no of what was loaded is -1, so the source is found by what is left when it is taken away.
+    source_no = (origin.to_numpy() - NO_RECORD) >> RECORD_BITS
+    record_no = origin.to_numpy() - (source_no << RECORD_BITS)
+    columns = [contact, value, registered_at, source_no, record_no]
+    stored = pa.table(columns, CANDIDATE_SCHEMA.names).cast(CANDIDATE_SCHEMA)
+    # SQLite reads along the primary key, which is this order; PostgreSQL as its rows lie.
+    return stored if (np.diff(contact) > 0).all() else stored.take(pa.array(np.argsort(contact, kind="stable")))
 
 
 def read_confirmations(connection: Connection, days: range) -> dict[int, pa.Table]:
