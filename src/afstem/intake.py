@@ -27,7 +27,7 @@ from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers
 from afstem.rules import RULE_OF_CODE
 from afstem.schema import NO_TIME, ContactType, record_schema
 from afstem.settings import Actor
-from afstem.staging import PrivateArrow, PrivateParquet
+from afstem.staging import PrivateArrow
 
 FINDING_SCHEMA = pa.schema(
     [
@@ -189,8 +189,8 @@ def _stage(
     records = 0
     with (
         PrivateArrow(folder / "accepted.arrow", STAGED_CANDIDATE_SCHEMA) as accepted_file,
-        PrivateParquet(folder / "rejected.parquet", rejected_schema(extras)) as rejected_file,
-        PrivateParquet(folder / "findings.parquet", FINDING_SCHEMA) as findings_file,
+        PrivateArrow(folder / "rejected.arrow", rejected_schema(extras)) as rejected_file,
+        PrivateArrow(folder / "findings.arrow", FINDING_SCHEMA) as findings_file,
     ):
         for batch in reader.batches():
             judged = evaluate(batch, terms)

@@ -258,7 +258,7 @@ def _remember(run: Run, actor_id: str, read: list[ExtractSummary]) -> None:
     findings = (
         batch
         for extract in read
-        for batch in read_batches(run.folder.extract(extract.extract_id) / "findings.parquet", list(KEY))
+        for batch in read_batches(run.folder.extract(extract.extract_id) / "findings.arrow", list(KEY))
     )
     before, previous_run = run.store.finding_memory(actor_id), run.store.previous_run_of(actor_id)
     run.folder.write_memory(actor_id, remember(findings, before, previous_run, run.plan.run_id))

@@ -104,8 +104,9 @@ def settle(candidates: pa.Table, stored: pa.Table, standing: Standing) -> Settle
     within = place < len(held.contact)
     is_held[within] = held.contact[place[within]] == said.contact[winner][within]
     place[~is_held] = 0
-    newer = ~is_held
-    newer[is_held] = said.take(winner[is_held]).is_greater(held.take(place[is_held]))
+    best = said.take(winner)
+    rest = held.take(place) if len(held.contact) else best
+    newer = ~is_held | best.is_greater(rest)
 
     before = stored["value"].combine_chunks().take(pa.array(place, mask=~is_held))
     values = candidates["value"].combine_chunks()
@@ -119,8 +120,7 @@ def settle(candidates: pa.Table, stored: pa.Table, standing: Standing) -> Settle
     outcome = np.where(agrees, UNCHANGED, SUPERSEDED).astype(np.int8)
     outcome[winner[newer & ~same]] = APPLIED
 
-    repeated = newer & same & is_held
-    repeated[repeated] = said.take(winner[repeated]).repeats(held.take(place[repeated]))
+    repeated = newer & same & is_held & best.repeats(rest)
     written = pa.array(newer & ~repeated)
     changes = candidates.take(pa.array(winner).filter(written))
     changes = changes.append_column("changed", pa.array(~same).filter(written))

@@ -20,7 +20,7 @@ from afstem.intake import CONTACT_TYPE_SLUGS
 from afstem.reconcile import CANDIDATE_SCHEMA, LOADED, OUTCOMES, Settlement, Standing, numbers_and_types, settle
 from afstem.schema import ContactType, Outcome
 from afstem.sorted_numbers import contains
-from afstem.staging import PrivateParquet, RunFolder, count_rows, read_batches, read_sorted
+from afstem.staging import PrivateArrow, PrivateParquet, RunFolder, count_rows, read_batches, read_sorted
 from afstem.store import CONFIRMATION_SCHEMA, Store
 from afstem.workers import Workers
 
@@ -91,7 +91,7 @@ def settle_run(
 
 def read_changes(folder: RunFolder) -> Iterator[pa.Table]:
     """The change set of a settled run, in the order of the store's primary key."""
-    for path in sorted(folder.changes.glob("*.parquet")):
+    for path in sorted(folder.changes.iterdir()):
         yield from read_batches(path)
 
 
@@ -103,7 +103,7 @@ def settle_range(case: Case, number: int, days: range) -> None:
     stored = store.stored_contacts_for(_citizens(candidates), days.start * NUMBERS_PER_DAY, days.stop * NUMBERS_PER_DAY)
     before = store.confirmations(days)
     settlement = settle(candidates, _confirmed(stored, before), case.standing)
-    with PrivateParquet(case.folder.changes / f"{number:04}.parquet", settlement.changes.schema) as file:
+    with PrivateArrow(case.folder.changes / f"{number:04}.arrow", settlement.changes.schema) as file:
         file.write(settlement.changes)
     _write_outcomes(case, f"accepted-{number:04}", [_accepted_outcomes(candidates, settlement, case)])
     for day, rows in _confirmations(before, settlement, days).items():
@@ -210,7 +210,7 @@ def _of_day(rows: pa.Table, day: int) -> pa.Table:
 
 def _write_outcomes(case: Case, name: str, tables: Any) -> None:
     path = case.folder.outcomes / f"{name}.parquet"
-    with PrivateParquet(path, _WRITTEN_AS, "zstd", store_schema=False) as file:
+    with PrivateParquet(path, _WRITTEN_AS, store_schema=False) as file:
         for table in tables:
             file.write(table)
 
@@ -242,7 +242,7 @@ def _write_rejected_outcomes(case: Case) -> None:
             _rejected_outcomes(batch, extract)
             for extract in case.extracts
             for batch in read_batches(
-                case.folder.extract(extract.extract_id) / "rejected.parquet", ["record_no", "contact_type", "codes"]
+                case.folder.extract(extract.extract_id) / "rejected.arrow", ["record_no", "contact_type", "codes"]
             )
         ),
     )

@@ -5,8 +5,8 @@ It lies in the landing zone (it holds personal data) and survives a crash until 
     <landing>/.runs/<run_id>/
       plan.json                       what the run was asked to do
       actors/<actor>.json             what came of an actor's delivery: summaries, counts
-      extracts/<extract_id>/          accepted.arrow  rejected.parquet  findings.parquet
-      outcomes/  changes/             one Parquet file a range of citizens
+      extracts/<extract_id>/          accepted.arrow  rejected.arrow  findings.arrow
+      outcomes/  changes/             one file a range of citizens, the outcomes as the report has them
       manifest.json                   what became of it, once it is settled
       confirmed/<day>                 which records confirm what the store holds, packed as the store keeps it
       memory/<actor>                  what is remembered of the actor's findings after this run, likewise
@@ -14,8 +14,7 @@ It lies in the landing zone (it holds personal data) and survives a crash until 
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -28,9 +27,6 @@ import pyarrow.parquet as pq
 
 from afstem.packed import pack, unpack
 from afstem.private_files import private_folder, read_json, write_json
-
-COMPRESSION = "lz4"
-"""Staged files live for minutes: quick to write counts, small does not."""
 
 
 @dataclass(frozen=True)
@@ -150,12 +146,12 @@ def open_private(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
-class PrivateParquet:
-    """Writes tables of one schema to one Parquet file with mode 0600, batch by batch."""
+class _PrivateWriter:
+    """Writes tables of one schema to one file with mode 0600, batch by batch."""
 
-    def __init__(self, path: Path, schema: pa.Schema, compression: str = COMPRESSION, **options: Any) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, open_writer: Callable[[IO[bytes]], Any]) -> None:
         self._file = open_private(path)
-        self._writer = pq.ParquetWriter(self._file, schema, compression=compression, **options)
+        self._writer = open_writer(self._file)
         self._schema = schema
 
     def write(self, table: pa.Table) -> None:
@@ -172,21 +168,24 @@ class PrivateParquet:
         self._file.close()
 
 
-class PrivateArrow(PrivateParquet):
-    """Writes tables of one schema to one Arrow file with mode 0600: large, but read without decoding."""
+class PrivateArrow(_PrivateWriter):
+    """An Arrow file: it lives for minutes, so large and quick is better than small."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._file = open_private(path)
-        self._writer = pa.ipc.new_file(self._file, schema)
-        self._schema = schema
+        super().__init__(path, schema, lambda file: pa.ipc.new_file(file, schema))
+
+
+class PrivateParquet(_PrivateWriter):
+    """A Parquet file, to be kept and read by others."""
+
+    def __init__(self, path: Path, schema: pa.Schema, **options: Any) -> None:
+        super().__init__(path, schema, lambda file: pq.ParquetWriter(file, schema, compression="zstd", **options))
 
 
 def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The row groups of one Parquet file, one at a time."""
-    with ExitStack() as stack:
-        file = stack.enter_context(pq.ParquetFile(path))
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns=columns)
+    """The batches of one Arrow file, one at a time; nothing but these columns is read."""
+    for batch in _batches_of(path):
+        yield pa.table(batch if columns is None else batch.select(columns))
 
 
 def read_sorted(path: Path, column: str, low: int, high: int) -> Iterator[pa.RecordBatch]:
@@ -194,17 +193,19 @@ def read_sorted(path: Path, column: str, low: int, high: int) -> Iterator[pa.Rec
 
     Nothing but these rows is read.
     """
-    with pa.memory_map(str(path)) as mapped:
-        file = pa.ipc.open_file(mapped)
-        for place in range(file.num_record_batches):
-            batch = file.get_batch(place)
-            begin, end = np.searchsorted(batch[column].to_numpy(), (low, high))
-            if begin < end:
-                yield batch.slice(begin, end - begin)
+    for batch in _batches_of(path):
+        begin, end = np.searchsorted(batch[column].to_numpy(), (low, high))
+        if begin < end:
+            yield batch.slice(begin, end - begin)
 
 
 def count_rows(path: Path) -> int:
     """How many rows an Arrow file has."""
+    return sum(batch.num_rows for batch in _batches_of(path))
+
+
+def _batches_of(path: Path) -> Iterator[pa.RecordBatch]:
     with pa.memory_map(str(path)) as mapped:
         file = pa.ipc.open_file(mapped)
-        return sum(file.get_batch(place).num_rows for place in range(file.num_record_batches))
+        for place in range(file.num_record_batches):
+            yield file.get_batch(place)

@@ -12,6 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+SHORT_BYTES = 2**16
+"""A value of fewer bytes is short: its length has two zeros at the end."""
+
 LONGEST_HEADER = 64
 """In bytes, of a page; that of a dictionary has six numbers."""
 

@@ -78,10 +78,13 @@ class ParquetReader(ExtractReader):
                 )
             raw = opened.enter_context(self._path.open("rb"))
             for group in range(file.metadata.num_row_groups):
+                rows_at_a_time = ROWS_AT_A_TIME
                 with _broken_is_unreadable():
-                    if not _has_short_dictionaries(raw, file.metadata.row_group(group)):
+                    if _has_short_dictionaries(raw, file.metadata.row_group(group)):
+                        rows_at_a_time *= MAX_CELL_BYTES // parquet_dictionaries.SHORT_BYTES
+                    else:
                         _refuse_long_dictionaries(preview, group)
-                batches = file.iter_batches(ROWS_AT_A_TIME, row_groups=[group], use_threads=False)
+                batches = file.iter_batches(rows_at_a_time, row_groups=[group], use_threads=False)
                 while True:
                     with _broken_is_unreadable():
                         batch = next(batches, None)

@@ -36,7 +36,7 @@ def write_report(
     by_id = {extract.extract_id: extract for extract in were_read(extracts)}
 
     def rejected(extract_id: str) -> Iterator[pa.Table]:
-        return read_batches(staged.extract(extract_id) / "rejected.parquet")
+        return read_batches(staged.extract(extract_id) / "rejected.arrow")
 
     def header(extract_id: str) -> Header:
         return Header(by_id[extract_id].header, by_id[extract_id].columns)

@@ -114,7 +114,7 @@ def _rejections(
 
 def _staged_findings(staged: RunFolder, extract: ExtractSummary) -> Iterable[pa.Table]:
     if extract.state == "read":
-        return read_batches(staged.extract(extract.extract_id) / "findings.parquet")
+        return read_batches(staged.extract(extract.extract_id) / "findings.arrow")
     if extract.state == "refused":
         whole = {"code": extract.code, "is_primary": True, "reason": extract.reason}
         return [pa.Table.from_pylist([whole], FINDING_SCHEMA)]
