@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: help run test check lint prove format lock clean
+.PHONY: help run test check lint format lock prove bench bench-country compare clean
 help:  ## Tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -21,6 +21,13 @@ $(VENV)/run.stamp: requirements.lock pyproject.toml
 $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --require-hashes -r requirements-dev.lock
+	$(INSTALL) --no-build-isolation --editable .
+	$(BIN)/pip check
+	touch $@
+
+$(VENV)/bench.stamp: requirements-bench.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --require-hashes -r requirements-bench.lock
 	$(INSTALL) --no-build-isolation --editable .
 	$(BIN)/pip check
 	touch $@
@@ -51,9 +58,19 @@ format: $(VENV)/dev.stamp  ## Put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/dev.stamp  ## Resolve requirements.lock and requirements-dev.lock anew from pyproject.toml
+lock: $(VENV)/dev.stamp  ## Resolve the three locks anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev --output-file requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --constraints requirements-dev.lock pyproject.toml --group bench --output-file requirements-bench.lock
+
+bench: $(VENV)/bench.stamp  ## Measure beside what others use, write benchmarks/RESULTS.md (OPTIONS="--records 100000": smaller)
+	$(BIN)/python -m benchmarks $(OPTIONS)
+
+bench-country: $(VENV)/bench.stamp  ## The same for 18 million records of 200 actors; takes long
+	$(BIN)/python -m benchmarks --only country $(OPTIONS)
+
+compare: $(VENV)/bench.stamp  ## Measure two commits beside each other: make compare A=HEAD~1 B=HEAD
+	$(BIN)/python -m benchmarks.compare $(A) $(B) $(OPTIONS)
 
 clean:  ## Remove what runs on sample_data left behind
 	rm -rf var reports/[0-9]* reports/*.html

@@ -80,8 +80,12 @@ def _punctuation_with(signs: str) -> dict[str, Any]:
 
 
 def _regions_with(**changes: Any) -> dict[str, Any]:
-    original = numbering_plan._region
-    return {"_region": lambda metadata: dataclasses.replace(original(metadata), **changes)}
+    class Changed(numbering_plan._Region):
+        def __init__(self, metadata: Any) -> None:
+            super().__init__(metadata)
+            vars(self).update(changes)
+
+    return {"_Region": Changed}
 
 
 def _codes_with(change: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
@@ -168,7 +172,7 @@ PHONE = (
     ),
     _plan(
         "a pattern for fixed and mobile lines is for fixed ones",
-        lambda: _regions_with(mobile_is_fixed=False),
+        lambda: _regions_with(_mobile_is_fixed=False),
         "the pattern of the mobile lines is then the same, so asking it gives the same answer",
     ),
     _plan("only the main region of a calling code", lambda: _codes_with(lambda code: {"regions": code.regions[:1]})),

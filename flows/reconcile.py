@@ -8,6 +8,7 @@ record, no CPR number, no contact value in parameters, names, logs, results or a
 
 import argparse
 import json
+import os
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from prefect.tasks import Task, exponential_backoff
 
 from afstem import clock, pipeline
 from afstem.errors import SourceUnavailable, told_without_content
+from afstem.workers import workers
 
 WITHOUT_A_SERVER = {
     # A busy machine takes longer to start Prefect's temporary API than the 20 s it is given.
@@ -114,7 +116,11 @@ def reconcile_contacts(
     """
     log = get_run_logger()
     request = pipeline.Request(Path(config), as_of, tuple(actors) if actors else None, dry_run)
-    with told_without_content(), pipeline.begin(request) as run:
+    with (
+        told_without_content(),
+        workers(os.cpu_count() or 1, "forkserver") as beside,
+        pipeline.begin(request, beside) as run,
+    ):
         folder = str(run.folder.path)
         taken_in = {actor: take_in.submit(folder, actor) for actor in run.actors}
         for actor, future in taken_in.items():

@@ -17,8 +17,8 @@ from afstem.decode import Header
 from afstem.decode.extract import build_header
 from afstem.intake import rejected_schema
 from afstem.report.build import build_report
-from afstem.report.history import write_history
-from afstem.report.pages import write_pages
+from afstem.report.history import past_run
+from afstem.report.pages import write_history, write_pages
 from afstem.report.receipts import write_receipts
 from afstem.report.rejections import REJECTION_SCHEMA
 
@@ -238,7 +238,7 @@ class Example:
         encodings = {actor.id: actor.encoding for actor in self.actors}
         write_receipts(folder, manifest, self.rejected, lambda which: self.extract(which).header, encodings)
         write_pages(folder, build_report(manifest, folder / "rejections"))
-        write_history(reports, [manifest])
+        write_history(reports, [past_run(manifest)])
         return folder
 
 

@@ -94,8 +94,9 @@ def test_nothing_personal_reaches_prefect(ran: tuple[Path, subprocess.CompletedP
 
 def secrets_of(workspace: Path) -> tuple[set[str], set[str]]:
     """The CPR numbers and contact values of a workspace, from its store."""
+    lines = (workspace / "reference" / "citizens.csv").read_text().splitlines()
+    numbers = {line.partition(";")[0] for line in lines[1:]}
     with sqlite3.connect(workspace / "var" / "afstem.db") as store:
-        numbers = {number for (number,) in store.execute("SELECT personnummer FROM citizens")}
         values = {value for (value,) in store.execute("SELECT value FROM contacts WHERE value IS NOT NULL")}
     return numbers | {f"{number[:6]}-{number[6:]}" for number in numbers}, values
 

@@ -4,9 +4,11 @@ import base64
 import hashlib
 import html
 import re
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -14,13 +16,16 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from jinja2 import Environment, FileSystemBytecodeCache
 from report_example import HOSTILE_VALUES, LONG_NAME, RUN_ID, Example, ExampleActor, ExampleExtract, example, refusal
 from report_numbers import parse_page, read_page
 
 from afstem.errors import RunError
 from afstem.masking import display_value
+from afstem.report import markup
 from afstem.report.build import build_report
-from afstem.report.history import write_history
+from afstem.report.history import LINES, keep, past_runs
+from afstem.report.pages import write_history
 from afstem.rules import RULES
 
 CPR_LIKE = re.compile(r"\d{6}[-\s]?\d{4}")
@@ -342,6 +347,39 @@ def test_a_history_without_runs(tmp_path: Path) -> None:
     write_history(tmp_path, [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index.en.html", "index.html"]
     assert "<table" not in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_history_is_kept_and_can_be_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = example().write(tmp_path)
+    from_manifest = past_runs(tmp_path)
+    assert [run.run_id for run in from_manifest] == [folder.name]
+    keep(tmp_path, from_manifest)
+    with monkeypatch.context() as patched:
+        patched.setattr("afstem.report.history.past_run", None)  # no manifest is read for a line that is kept
+        assert past_runs(tmp_path) == from_manifest
+    for damage in ("", "[1]", '[{"run_id": "x"}]', '{"a": 1}'):
+        (tmp_path / LINES).write_text(damage)
+        assert past_runs(tmp_path) == from_manifest
+    (folder / "run.json").write_text("{")
+    assert past_runs(tmp_path) == []
+
+
+def test_templates_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str | None] = []
+    compile_template = Environment.compile
+
+    def counting(self: Environment, source: Any, name: str | None = None, *more: Any, **named: Any) -> Any:
+        compiled.append(name)
+        return compile_template(self, source, name, *more, **named)
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(Environment, "compile", counting)
+    beside = FileSystemBytecodeCache.__init__
+    monkeypatch.setattr(markup._CompiledTemplates, "__init__", lambda self: beside(self, str(tmp_path / "compiled")))
+    for times in (1, 0):
+        compiled.clear()
+        markup._environment.__wrapped__().get_template("history.html.j2")
+        assert compiled.count("history.html.j2") == times
 
 
 def test_page_size_does_not_grow_with_the_rejections(tmp_path: Path) -> None:

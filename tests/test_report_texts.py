@@ -11,16 +11,8 @@ import pytest
 
 import afstem
 from afstem import cpr_number, decode, email_address, phone_number
-from afstem.report.texts import (
-    DANISH,
-    ENGLISH,
-    fix_texts,
-    known_reasons,
-    plain_texts,
-    reason_texts,
-    visible,
-    whose_move_texts,
-)
+from afstem.report.language import DANISH, ENGLISH
+from afstem.report.texts import fix_texts, known_reasons, plain_texts, reason_texts, visible, whose_move_texts
 from afstem.rules import RULES, WhoseMove
 from afstem.schema import MALFORMED_REASONS, ActorType, ContactType, Outcome
 

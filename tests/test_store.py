@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from afstem.errors import RunError, StoreBusy, UsageError
-from afstem.store import Store
+from afstem.store import Store, migrations
 from afstem.store.connection import open_engine, reading, writing
 from afstem.store.tables import metadata
 
@@ -44,6 +45,10 @@ def test_migrations_make_the_tables_that_the_code_expects(store: Store, store_ur
                 without_rowid = table.dialect_options["sqlite"]["with_rowid"] is False
                 assert made[table.name].rstrip().endswith("WITHOUT ROWID") == without_rowid, table.name
     engine.dispose()
+
+
+def test_the_newest_step_is_the_last_one() -> None:
+    assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head() == migrations.NEWEST
 
 
 def test_upgrading_again_changes_nothing(store: Store, store_url: str) -> None:
@@ -131,31 +136,36 @@ def test_sqlite_commits_survive_a_power_cut(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE contact_history SET after = 'x'", "DELETE FROM contact_history", "TRUNCATE contact_history"],
+    [
+        "UPDATE history_rows SET after = 'x'",
+        "DELETE FROM history_rows",
+        "TRUNCATE history_rows",
+        "DELETE FROM contact_history",
+    ],
 )
 def test_history_is_append_only(store: Store, store_url: str, statement: str) -> None:
     engine = open_engine(store_url)
     with writing(engine) as connection:
         connection.execute(
             text(
-                "INSERT INTO contact_history (personnummer, contact_type, after, actor, extract_id, record_no, run_id, "
-                "changed_at) VALUES (:number, 'email', 'a@example.dk', 'a', 'e', 1, 'r', '2026-03-01 00:00:00.000000')"
+                "INSERT INTO history_rows (personnummer, contact_type, after, extract_no, record_no) "
+                "VALUES (:number, 'email', 'a@example.dk', 1, 1)"
             ),
             {"number": NUMBER},
         )
     with pytest.raises(RunError), writing(engine) as connection:
         connection.execute(text(statement))
     with reading(engine) as connection:
-        assert connection.execute(text("SELECT after FROM contact_history")).scalars().all() == ["a@example.dk"]
+        assert connection.execute(text("SELECT after FROM history_rows")).scalars().all() == ["a@example.dk"]
 
 
 def test_failures_name_the_constraint_and_nothing_of_the_row(store: Store, store_url: str) -> None:
     engine = open_engine(store_url)
-    insert = text("INSERT INTO citizens (personnummer, status) VALUES (:number, :status)")
+    insert = text("INSERT INTO settings_kept VALUES (:number, :status)")
     with writing(engine) as connection:
         connection.execute(insert, {"number": NUMBER, "status": "01"})
     statements = [
-        (insert, {"number": NUMBER, "status": "secret"}),  # PostgreSQL's DETAIL quotes the key
+        (insert, {"number": NUMBER, "status": "01"}),  # PostgreSQL's DETAIL quotes the key
         (insert, {"number": NUMBER + "1", "status": None}),  # ... and here the whole row
         (text(f"SELECT * FROM no_such_table_{NUMBER}"), {}),
         (text(f"SELECT CAST('{NUMBER}x' AS INTEGER) + no_such_column"), {}),
@@ -166,9 +176,9 @@ def test_failures_name_the_constraint_and_nothing_of_the_row(store: Store, store
         assert NUMBER not in repr(failed.value)
         assert "secret" not in repr(failed.value)
         assert failed.value.__suppress_context__
-    with pytest.raises(RunError, match=r"SQLSTATE 23505 \(pk_citizens\)|SQLITE_CONSTRAINT_PRIMARYKEY \(citizens"):  # noqa: SIM117
-        with writing(engine) as connection:
-            connection.execute(insert, {"number": NUMBER, "status": "01"})
+    broken = r"SQLSTATE 23505 \(pk_settings_kept\)|SQLITE_CONSTRAINT_PRIMARYKEY \(settings_kept"
+    with pytest.raises(RunError, match=broken), writing(engine) as connection:
+        connection.execute(insert, {"number": NUMBER, "status": "01"})
 
 
 def test_the_drivers_do_quote_the_row(store: Store, store_url: str) -> None:
@@ -176,7 +186,7 @@ def test_the_drivers_do_quote_the_row(store: Store, store_url: str) -> None:
     if make_url(store_url).get_backend_name() == "sqlite":
         return  # SQLite itself quotes no values
     engine = create_engine(store_url, hide_parameters=True)
-    insert = text("INSERT INTO citizens (personnummer, status) VALUES (:number, '01')")
+    insert = text("INSERT INTO settings_kept VALUES (:number, '01')")
     with engine.begin() as connection:
         connection.execute(insert, {"number": NUMBER})
     with pytest.raises(Exception, match=NUMBER), engine.begin() as connection:
@@ -186,7 +196,7 @@ def test_the_drivers_do_quote_the_row(store: Store, store_url: str) -> None:
 
 HOLDER = textwrap.dedent("""
     import sys
-    from afstem.store import Store
+    from afstem.store import Store, migrations
     store = Store.open(sys.argv[1])
     with store.exclusive(0, lambda: None):
         print("held", flush=True)
@@ -242,9 +252,11 @@ def test_a_failure_releases_the_store(store: Store, store_url: str) -> None:
 
 def test_readers_go_on_while_somebody_writes(store: Store, store_url: str) -> None:
     with writing(open_engine(store_url)) as connection:
-        connection.execute(text("INSERT INTO citizens VALUES (:number, '01')"), {"number": NUMBER})
-        assert store.citizens().numbers.tolist() == []
-    assert store.citizens().numbers.tolist() == [int(NUMBER)]
+        connection.execute(text("INSERT INTO settings_kept VALUES ('x', 'y')"))
+        with reading(open_engine(store_url)) as other:
+            assert other.execute(text("SELECT count(*) FROM settings_kept")).scalar_one() == 1  # the key of the tokens
+    with reading(open_engine(store_url)) as other:
+        assert other.execute(text("SELECT count(*) FROM settings_kept")).scalar_one() == 2
 
 
 def test_an_outsider_that_writes_makes_sqlite_wait_not_fail(tmp_path: Path) -> None:

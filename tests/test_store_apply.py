@@ -15,8 +15,9 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from afstem.errors import RunError
 from afstem.finding_memory import MEMORY_SCHEMA
-from afstem.reconcile import CANDIDATE_SCHEMA
-from afstem.schema import ContactType
+from afstem.packed import pack
+from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers, numbers_and_types
+from afstem.schema import NO_TIME, ContactType
 from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
 from afstem.store.connection import open_engine, reading
 
@@ -28,6 +29,9 @@ A, B = 41000001, 4100000002
 """No CPR numbers: no month has 0 or 41 days. The first is stored with two zeros in front."""
 
 CHANGE_SCHEMA = pa.schema([*CANDIDATE_SCHEMA, ("changed", pa.bool_()), ("before", pa.string())])
+
+CONFIRMED = (30, b"as it is")
+"""The store keeps packed confirmations and does not look into them."""
 
 MOBILE, EMAIL = ContactType.MOBILE, ContactType.EMAIL
 
@@ -50,10 +54,23 @@ def extract_row(number: int, actor: str = "a", **values: Any) -> ExtractRow:
 
 
 def change_table(*rows: tuple[int, int, str | None, int, int, int, bool, str | None]) -> pa.Table:
+    """Of (citizen, contact type, value, registered at, source, record_no, changed, before)."""
+    numbered = [(int(contact_numbers(citizen, kind)), *rest) for citizen, kind, *rest in rows]
     return pa.table(
-        [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), CHANGE_SCHEMA, strict=True)],
+        [
+            pa.array(values, field.type)
+            for values, field in zip(zip(*numbered, strict=True), CHANGE_SCHEMA, strict=True)
+        ],
         schema=CHANGE_SCHEMA,
     )
+
+
+def stored_rows(store: Store) -> list[dict[str, Any]]:
+    """What is stored, with citizen and contact type told apart."""
+    rows = store.stored_contacts(0, 10**10).to_pylist()
+    for row in rows:
+        row["number"], row["contact_type"] = map(int, numbers_and_types(row.pop("contact")))
+    return sorted(rows, key=lambda row: (row["number"], row["contact_type"]))
 
 
 def accept(counts: AppliedCounts) -> None:
@@ -67,12 +84,15 @@ def rows_of(store: Store, table: str) -> list[dict[str, Any]]:
 
 def everything(store: Store) -> dict[str, list[dict[str, Any]]]:
     return {
-        table: rows_of(store, table) for table in ("contacts", "contact_history", "extracts", "runs", "finding_memory")
+        table: rows_of(store, table)
+        for table in ("contacts", "contact_history", "confirmations", "extracts", "runs", "finding_memory")
     }
 
 
-def memory_table(*rows: tuple[str, str, int, str, str, int]) -> pa.Table:
-    return pa.table([list(values) for values in zip(*rows, strict=True)], names=MEMORY_SCHEMA.names).cast(MEMORY_SCHEMA)
+def memory_table(*rows: tuple[str, str, int, str, str, int]) -> bytes:
+    return pack(
+        pa.table([list(values) for values in zip(*rows, strict=True)], names=MEMORY_SCHEMA.names).cast(MEMORY_SCHEMA)
+    )
 
 
 FIRST = change_table(
@@ -86,7 +106,8 @@ def apply_first(store: Store, **values: Any) -> AppliedCounts:
     arguments = {
         "extracts": [extract_row(1), extract_row(2, "b"), extract_row(3, "b", state="refused", code=1014, records=0)],
         "changes": [FIRST],
-        "memory": {"a": memory_table(("t", "email", 9158, "r0", "r1", 2), ("t", "", 9153, "r1", "r1", 1))},
+        "confirmed": [CONFIRMED],
+        "memory": {"a": memory_table(("t", "email", 9158, "r0", "r1", 2), ("t", "", 9153, "r1", "r1", 1))}.items(),
         "verify": accept,
     }
     return store.apply(run_row("r1", counts={"outcomes": {"applied": 2}}), **arguments | values)
@@ -97,9 +118,10 @@ def test_what_a_run_writes(store: Store) -> None:
     assert counts.history == {("a", "mobile"): 1, ("a", "email"): 1}
     stored = store.stored_contacts(0, 10**10)
     assert stored.schema == CANDIDATE_SCHEMA
-    assert stored.to_pylist() == FIRST.select(CANDIDATE_SCHEMA.names).to_pylist()
+    assert stored.to_pylist() == FIRST.select(CANDIDATE_SCHEMA.names).sort_by("contact").to_pylist()
     contacts = rows_of(store, "contacts")
     assert [contact["personnummer"] for contact in contacts] == ["0041000001", "0041000001", "4100000002"]
+    assert rows_of(store, "confirmations") == [dict(zip(("day", "content"), CONFIRMED, strict=True))]
     assert {contact["run_id"] for contact in contacts} == {"r1"}
     assert [contact["actor"] for contact in contacts] == ["b", "a", "a"]  # email stands before mobile
     history = rows_of(store, "contact_history")
@@ -128,26 +150,25 @@ def test_times_are_utc_and_to_the_microsecond(store: Store, store_url: str) -> N
         assert {row["verified_at"] for row in rows_of(store, "contacts")} == {"2026-03-01 01:03:00.000000"}
     else:
         assert found == set(expected)
-    assert store.known_extracts()["created_at"].to_pylist() == [(CREATED_AT - EPOCH) // timedelta(microseconds=1)] * 2
+    assert store.sources()["created_at"].to_pylist() == [(CREATED_AT - EPOCH) // timedelta(microseconds=1)] * 2
 
 
 def test_the_ledger(store: Store) -> None:
-    assert (store.next_extract_no(), store.applied_digests("a"), store.previous_run_of("a")) == (1, set(), None)
+    assert (store.next_source_no(), store.applied_digests("a"), store.previous_run_of("a")) == (1, set(), None)
     apply_first(store)
-    assert store.next_extract_no() == 4
+    assert store.next_source_no() == 4
     assert store.applied_digests("a") == {f"{1:064x}"}
     assert store.applied_digests("b") == {f"{2:064x}"}  # the refused one is read again every night
-    known = store.known_extracts()
-    assert known.drop_columns("created_at").to_pylist() == [
-        {"extract_no": no, "extract_id": f"{actor}-{no:012x}", "actor": actor, "sha256": f"{no:064x}", "priority": 100}
-        for no, actor in ((1, "a"), (2, "b"))
+    assert store.sources().drop_columns("created_at").to_pylist() == [
+        {"source_no": no, "actor": actor, "sha256": f"{no:064x}", "priority": 100} for no, actor in ((1, "a"), (2, "b"))
     ]
     local = ZoneInfo("Europe/Copenhagen")
     store.apply(
         run_row("r2", finished_at=STARTED_AT.astimezone(local)),
         [extract_row(4, "a"), extract_row(5, "b", state="refused", code=1014)],
         [],
-        {},
+        [],
+        [],
         accept,
     )
     assert (store.previous_run_of("a"), store.previous_run_of("b"), store.previous_run_of("c")) == ("r2", "r1", None)
@@ -168,19 +189,22 @@ def test_a_later_run_replaces_contacts_and_memory_and_adds_history(store: Store)
         (A, MOBILE, None, 1_700_000_000_000_002, 4, 1, True, "+4520000001"),
         (B, EMAIL, 'ø";\\.\t,ß@example.dk', 1_700_000_000_000_003, 5, 2, False, 'ø";\\.\t,ß@example.dk'),
     )
-    memory = {"a": memory_table(("u", "mobile", 9156, "r2", "r2", 1)), "b": MEMORY_SCHEMA.empty_table()}
-    counts = store.apply(run_row("r2"), [extract_row(4), extract_row(5, "b")], [later[:1], later[1:]], memory, accept)
+    memory = {"a": memory_table(("u", "mobile", 9156, "r2", "r2", 1)), "b": pack(MEMORY_SCHEMA.empty_table())}
+    extracts, changes = [extract_row(4), extract_row(5, "b")], [later[:1], later[1:]]
+    confirmed = [(30, b"later"), (31, b"too")]
+    counts = store.apply(run_row("r2"), extracts, changes, confirmed, memory.items(), accept)
     assert counts.history == {("a", "mobile"): 1}
-    stored = {(row["number"], row["contact_type"]): row for row in store.stored_contacts(0, 10**10).to_pylist()}
+    assert [tuple(row.values()) for row in rows_of(store, "confirmations")] == confirmed
+    stored = {(row["number"], row["contact_type"]): row for row in stored_rows(store)}
     assert stored[A, MOBILE]["value"] is None
-    assert (stored[B, EMAIL]["extract_no"], stored[B, EMAIL]["registered_at"]) == (5, 1_700_000_000_000_003)
-    assert stored[A, EMAIL]["extract_no"] == 2
+    assert (stored[B, EMAIL]["source_no"], stored[B, EMAIL]["registered_at"]) == (5, 1_700_000_000_000_003)
+    assert stored[A, EMAIL]["source_no"] == 2
     assert [row["run_id"] for row in rows_of(store, "contact_history")] == ["r1", "r1", "r2"]
     assert store.finding_memory("a")["cpr_token"].to_pylist() == ["u"]
 
 
 def test_a_load_leaves_contacts_that_came_from_extracts(store: Store, tmp_path: Path) -> None:
-    apply_first(store)
+    apply_first(store, confirmed=[])
     (tmp_path / "contacts.csv").write_text(
         "personnummer;kontaktdatatype;kontaktdata;registreret;actor\n"
         "0041000001;1;12345678;2030-01-01;c\n0041000001;2;87654321;;c\n",
@@ -193,9 +217,11 @@ def test_a_load_leaves_contacts_that_came_from_extracts(store: Store, tmp_path: 
 
     load()
     load()
-    stored = store.stored_contacts(0, 10**10).to_pylist()
+    stored = stored_rows(store)
     assert [row["value"] for row in stored] == ["+4520000001", "87654321", None, 'ø";\\.\t,ß@example.dk']
-    assert [row["extract_no"] for row in stored] == [1, -1, 2, 1]
+    assert [row["source_no"] for row in stored] == [1, 4, 2, 1]
+    (loaded,) = store.sources().slice(2).to_pylist()
+    assert loaded == {"source_no": 4, "actor": "c", "sha256": None, "created_at": NO_TIME, "priority": None}
 
 
 class RefusedError(Exception):
@@ -231,8 +257,8 @@ def test_nothing_of_a_refused_run_stays(store: Store, trouble: Callable[[], dict
     [
         pytest.param({"extracts": [extract_row(1), extract_row(1, "b")]}, id="an extract number twice"),
         pytest.param({"extracts": [extract_row(1), extract_row(2, sha256=f"{1:064x}")]}, id="the same bytes twice"),
-        pytest.param({"changes": [FIRST, FIRST.set_column(2, "value", pa.array(["a\x00b"] * 3))]}, id="NUL"),
-        pytest.param({"changes": [FIRST.set_column(5, "record_no", pa.nulls(3, pa.int64()))]}, id="no record number"),
+        pytest.param({"changes": [FIRST, FIRST.set_column(1, "value", pa.array(["a\x00b"] * 3))]}, id="NUL"),
+        pytest.param({"changes": [FIRST.set_column(4, "record_no", pa.nulls(3, pa.int64()))]}, id="no record number"),
     ],
 )
 def test_what_the_database_refuses_is_one_clean_line(
@@ -254,9 +280,9 @@ def test_an_extract_is_never_applied_twice(store: Store) -> None:
     before = everything(store)
     again = extract_row(4, sha256=f"{1:064x}")
     with pytest.raises(RunError, match=r"uq_extracts_applied_once|SQLITE_CONSTRAINT_UNIQUE"):
-        store.apply(run_row("r2"), [again], [], {}, accept)
+        store.apply(run_row("r2"), [again], [], [], [], accept)
     assert everything(store) == before
-    store.apply(run_row("r2"), [extract_row(4, "b", sha256=f"{1:064x}")], [], {}, accept)  # another actor's
+    store.apply(run_row("r2"), [extract_row(4, "b", sha256=f"{1:064x}")], [], [], [], accept)  # another actor's
 
 
 def test_a_change_of_a_foreign_extract_is_a_bug(store: Store) -> None:
@@ -337,7 +363,9 @@ def test_a_commit_waits_for_proof_that_the_lock_is_still_held(store_url: str) ->
 
 
 keys = st.tuples(st.integers(0, 10**10 - 1), st.sampled_from(list(ContactType)))
-values = st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=6)
+values = st.none() | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=6
+)
 change_sets = st.lists(st.dictionaries(keys, st.tuples(values, st.booleans()), max_size=8), min_size=1, max_size=3)
 
 
@@ -347,24 +375,23 @@ def test_the_store_is_what_a_dictionary_would_be(
     store: Store, runs: list[dict[tuple[int, ContactType], tuple[str | None, bool]]]
 ) -> None:
     expected: dict[tuple[int, int], tuple[str | None, int]] = {
-        (row["number"], row["contact_type"]): (row["value"], row["extract_no"])
-        for row in store.stored_contacts(0, 10**10).to_pylist()
+        (row["number"], row["contact_type"]): (row["value"], row["source_no"]) for row in stored_rows(store)
     }
     for run in runs:
-        number = store.next_extract_no()
+        number = store.next_source_no()
         rows = [
             (citizen, kind, value, 5, number, place, changed, None)
             for place, ((citizen, kind), (value, changed)) in enumerate(run.items())
         ]
         tables = [change_table(*rows)] if rows else [CHANGE_SCHEMA.empty_table()]
-        counts = store.apply(run_row(f"r{number}"), [extract_row(number)], tables, {}, accept)
+        counts = store.apply(run_row(f"r{number}"), [extract_row(number)], tables, [], [], accept)
         for kind in ContactType:
             changed = sum(row[6] for row in rows if row[1] == kind)
             assert counts.history.get(("a", kind.slug), 0) == changed
         expected |= {key: (value, number) for key, (value, _) in run.items()}
     stored = store.stored_contacts(0, 10**10)
-    found = zip(*(stored[name].to_pylist() for name in ("number", "contact_type", "value", "extract_no")), strict=True)
-    assert [((number, kind), (value, extract)) for number, kind, value, extract in found] == sorted(expected.items())
+    found = {(row["number"], row["contact_type"]): (row["value"], row["source_no"]) for row in stored_rows(store)}
+    assert list(found.items()) == sorted(expected.items())
     middle = 5 * 10**9
     halves = pa.concat_tables([store.stored_contacts(0, middle), store.stored_contacts(middle, 10**10)])
     assert halves.equals(stored)

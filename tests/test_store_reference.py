@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from afstem.errors import UsageError
 from afstem.periods import OPEN_END, day_number
 from afstem.permissions import RELATION_KINDS
+from afstem.reconcile import numbers_and_types
 from afstem.schema import NO_TIME
 from afstem.store import Store
 from afstem.store import reference_files as files
+from afstem.store.connection import reading
+from afstem.store.lookup import estimate_contacts, read_contacts_of
 
 ZONE = ZoneInfo("Europe/Copenhagen")
 LOADED_AT = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
@@ -60,9 +63,17 @@ CONTACTS = (
 )
 
 
-def contacts_of(store: Store, low: int = 0, high: int = 10**10) -> list[tuple[int, int, str | None, int, int, int]]:
-    table = store.stored_contacts(low, high)
-    return list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
+def contacts_of(store: Store, low: int = 0, high: int = 10**10) -> list[tuple[int, int, str | None, int, str, int]]:
+    """(citizen, contact type, value, registered at, actor, record_no) of what is stored."""
+    actors = dict(zip(*(store.sources()[name].to_pylist() for name in ("source_no", "actor")), strict=True))
+    rows = [
+        (
+            *map(int, numbers_and_types(row["contact"])),
+            *(row["value"], row["registered_at"], actors[row["source_no"]], row["record_no"]),
+        )
+        for row in store.stored_contacts(low, high).to_pylist()
+    ]
+    return sorted(rows, key=lambda row: row[:2])
 
 
 def microseconds(time: datetime) -> int:
@@ -94,9 +105,9 @@ def test_a_whole_folder(store: Store, tmp_path: Path) -> None:
     assert store.email_subscribers(date(2026, 3, 2)).tolist() == [int(A)]
     assert store.email_subscribers(date(2025, 12, 31)).tolist() == []
     assert contacts_of(store) == [
-        (int(A), 0, "odd", NO_TIME, -1, -1),
-        (int(A), 2, None, microseconds(datetime(2026, 1, 1, 12, tzinfo=UTC)), -1, -1),
-        (int(C), 2, "A@EXAMPLE.DK", microseconds(datetime(2026, 1, 1, 11, tzinfo=UTC)), -1, -1),
+        (int(A), 0, "odd", NO_TIME, "b", -1),
+        (int(A), 2, None, microseconds(datetime(2026, 1, 1, 12, tzinfo=UTC)), "a", -1),
+        (int(C), 2, "A@EXAMPLE.DK", microseconds(datetime(2026, 1, 1, 11, tzinfo=UTC)), "a", -1),
     ]
     stamps = store.reference_stamps()
     assert {name: stamp.rows for name, stamp in stamps.items()} == load(store, folder)
@@ -160,8 +171,8 @@ def test_parquet_is_read_as_the_same_columns(store: Store, tmp_path: Path) -> No
     assert store.relations("a").valid_to.tolist() == [day_number(date(2026, 1, 1)), OPEN_END]
     local_noon = microseconds(datetime(2026, 1, 1, 11, 0, 0, 5, tzinfo=UTC))
     assert contacts_of(store) == [
-        (int(A), 2, "A@EXAMPLE.DK", local_noon, -1, -1),
-        (int(B), 0, None, local_noon, -1, -1),
+        (int(A), 2, "A@EXAMPLE.DK", local_noon, "a", -1),
+        (int(B), 0, None, local_noon, "a", -1),
     ]
 
 
@@ -359,3 +370,20 @@ def test_lookups_agree_with_the_files_read_line_by_line(
             if channel == "email" and begin <= as_of and (end is None or as_of <= end)
         }
     )
+
+
+@pytest.mark.parametrize("asked", [[A], [A, C], []])
+def test_few_citizens_are_looked_for_and_many_are_read_past(store: Store, tmp_path: Path, asked: list[str]) -> None:
+    """Whichever way is taken, the contacts of those asked for are there, as they would be among all."""
+    june = [f"{day:02}06{place:06}" for day in range(41, 44) for place in range(40)]
+    rows = "".join(f"{number};3;{number}@example.dk;;a\n" for number in june)
+    load(store, write(tmp_path / "r", contacts=CONTACTS + rows))
+    low, high = 0, 10**10
+    with reading(store._engine) as connection:
+        assert estimate_contacts(connection, 41 * 10**8, 44 * 10**8) == 40 * 12 * 3
+    numbers = np.array([int(number) for number in asked], np.int64)
+    every = store.stored_contacts(low, high)
+    theirs = every.filter(np.isin(numbers_and_types(every["contact"].to_numpy())[0], numbers))
+    assert read_contacts_of(store._engine, numbers).equals(theirs)
+    assert store.stored_contacts_for(numbers, 41 * 10**8, 44 * 10**8).equals(theirs)
+    assert store.stored_contacts_for(np.arange(10**5), low, high).equals(every)

@@ -1,5 +1,5 @@
 """``python -m afstem``."""
 
-from afstem.cli import main
+from afstem.cli import console
 
-main()
+console()

@@ -3,8 +3,11 @@
 Imports stand inside the commands, so that ``afstem --help`` and ``afstem explain`` answer at once.
 """
 
+import contextlib
+import gc
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
+from afstem.arrow_set_up import set_up_arrow
 from afstem.errors import AfstemError, UsageError
 
 DONE, DONE_WITH_REFUSALS = 0, 3
@@ -50,6 +54,22 @@ def main() -> NoReturn:
         # The message of an unforeseen exception may hold personal data: tell where it happened, not what it says.
         click.echo("".join(traceback.format_tb(error.__traceback__)), err=True)
         _stop(f"internal error ({type(error).__name__})", AfstemError.exit_code, as_json)
+
+
+def console() -> NoReturn:
+    """The console script: `main` for a process that ends with it."""
+    # A command makes a hundred thousand objects that stay, most of them modules: to look for garbage among them every
+    # 700 objects takes a tenth of a second.
+    gc.set_threshold(50_000)
+    try:
+        main()
+    except SystemExit as end:
+        exit_code = int(end.code or 0)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
+    # At once: taking the libraries down in order takes longer than any of the small commands.
+    os._exit(exit_code)
 
 
 def _stop(message: str, exit_code: int, as_json: bool) -> NoReturn:
@@ -96,6 +116,7 @@ def run(
     Exit code 0: done. 3: done, but an extract was refused or an actor was unavailable. 1: the run failed and changed
     nothing. 2: wrong usage or configuration.
     """
+    set_up_arrow()
     from afstem.pipeline import Request
     from afstem.pipeline import run as run_once
     from afstem.progress import progress
@@ -104,7 +125,7 @@ def run(
         raise UsageError(f"{release[0]} is not a held extract")
     request = Request(config=config, as_of=_date(as_of), actors=actors or None, dry_run=dry_run)
     with progress("records") as advance:
-        summary = run_once(request, lambda actor, records: advance(records))
+        summary = run_once(request, os.cpu_count() or 1, advance)
     _print(summary, as_json, _tell_run)
     return DONE if summary["status"] == "completed" else DONE_WITH_REFUSALS
 
@@ -129,6 +150,7 @@ def load_reference(folder: Path, config: Path, as_json: bool) -> int:
 
     A file that is not there leaves its table as it is; a broken file is refused, and nothing is loaded.
     """
+    set_up_arrow()
     from afstem.pipeline import load_reference as load
 
     _print({"loaded": load(config, folder)}, as_json, _tell_loaded)
@@ -140,12 +162,12 @@ def load_reference(folder: Path, config: Path, as_json: bool) -> int:
 @json_option
 def runs(config: Path, as_json: bool) -> int:
     """List the runs, newest first."""
-    from afstem.report.publication import published_manifests
+    from afstem.report.history import past_runs
     from afstem.settings import load_settings
 
-    manifests = published_manifests(load_settings(config).reports)
     keys = ("run_id", "status", "as_of", "dry_run", "records", "outcomes")
-    _print({"runs": [{key: manifest[key] for key in keys} for manifest in manifests]}, as_json, _tell_runs)
+    lines = [{key: getattr(run, key) for key in keys} for run in past_runs(load_settings(config).reports)]
+    _print({"runs": lines}, as_json, _tell_runs)
     return DONE
 
 
@@ -155,16 +177,17 @@ def runs(config: Path, as_json: bool) -> int:
 @json_option
 def show(run_id: str, config: Path, as_json: bool) -> int:
     """Tell what came of one RUN (its id, or "latest")."""
+    set_up_arrow()
     from afstem.pipeline import summarise_run
-    from afstem.report.publication import published_manifests
+    from afstem.report.history import past_runs
+    from afstem.report.publication import manifest_of
     from afstem.settings import load_settings
 
     reports = load_settings(config).reports
-    manifests = published_manifests(reports)
-    chosen = [manifest for manifest in manifests if run_id in ("latest", manifest["run_id"])]
+    chosen = [run.run_id for run in past_runs(reports) if run_id in ("latest", run.run_id)]
     if not chosen:
         raise UsageError(f"no such run: {run_id}; 'afstem runs' lists them")
-    _print(summarise_run(chosen[0], reports), as_json, _tell_run)
+    _print(summarise_run(manifest_of(reports, chosen[0]), reports), as_json, _tell_run)
     return DONE
 
 
@@ -196,6 +219,7 @@ def check(file: Path, encoding: str, codelist: Path | None, as_json: bool) -> in
     Whether a citizen is known, dead, yours or has a subscription is judged in the run alone.
     Exit code 3: the file would be refused whole (1012, 1013, 1014).
     """
+    set_up_arrow()
     from afstem.check import check_file
     from afstem.progress import progress
 
@@ -213,15 +237,55 @@ def check(file: Path, encoding: str, codelist: Path | None, as_json: bool) -> in
     "--dirty", type=click.FloatRange(0, 1), default=0.08, show_default=True, help="Share of records with dirt."
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed writes the same bytes.")
+@click.option(
+    "--night",
+    type=click.Choice(["parquet", "csv"]),
+    help="Write a usual night instead: one ordinary extract an actor, all in this format, that mostly repeats what the "
+    "store holds.",
+)
+@click.option(
+    "--records",
+    type=click.IntRange(1),
+    help="Of a night: about how many records in all.  [default: 1 a citizen]",
+)
+@click.option(
+    "--stored",
+    type=click.IntRange(0),
+    help="Of a night: about how many contacts the store holds at first.  [default: 2 a citizen]",
+)
+@click.option(
+    "--changed",
+    type=click.FloatRange(0, 1),
+    help="Of a night: share of records that bring another value, a removal or a new contact.  [default: 0.05]",
+)
 @json_option
-def sample(folder: Path, citizens: int, actors: int, dirty: float, seed: int, as_json: bool) -> int:
+def sample(
+    folder: Path,
+    citizens: int,
+    actors: int,
+    dirty: float,
+    seed: int,
+    night: str | None,
+    records: int | None,
+    stored: int | None,
+    changed: float | None,
+    as_json: bool,
+) -> int:
     """Write a whole invented workspace into FOLDER: configuration, actors, reference data, extracts.
+
+    It shows every format, every kind of dirt and every trouble. With --night it is a workload instead, as large as
+    you like: no broken files, no unavailable actors, and records that confirm what the store holds but for a few.
 
     Its CPR numbers cannot have been issued: no birthday on 1 January, and modulus 11 fails.
     """
-    from afstem.sample import write_workspace
+    from afstem.sample import DEFAULT_CHANGED, NightPlan, write_workspace
 
-    written = write_workspace(folder, citizens=citizens, actors=actors, dirty=dirty, seed=seed)
+    of_a_night = {"--records": records, "--stored": stored, "--changed": changed}
+    if night is None and (given := [name for name, wish in of_a_night.items() if wish is not None]):
+        raise UsageError(f"{given[0]}: is about a usual night; add --night parquet or --night csv")
+    changed = DEFAULT_CHANGED if changed is None else changed
+    plan = NightPlan(night, records, stored, changed) if night else None
+    written = write_workspace(folder, citizens=citizens, actors=actors, dirty=dirty, seed=seed, plan=plan)
     _print({"folder": str(folder)} | written.to_json(), as_json, _tell_sample)
     return DONE
 

@@ -7,6 +7,7 @@ command with one line; everything else is a bug and rises.
     ├── UsageError        exit 2   wrong usage, configuration or reference data; nothing was begun
     └── RunError          exit 1   the run failed and changed nothing
         ├── StoreBusy     exit 1   another run or load holds the store
+        ├── WorkerDied    exit 1   a worker process was killed from outside
         └── InternalError exit 1   a bug
     Unreadable            (no exit) a whole extract cannot be read: becomes the finding 1014, stops nothing
     SourceUnavailable     (no exit) an actor's source cannot be reached: told in the report, tried again
@@ -39,6 +40,13 @@ class RunError(AfstemError):
 
 class StoreBusy(RunError):
     """Another run or reference load holds the store's lock."""
+
+
+class WorkerDied(RunError):
+    """A worker process ended before its work was done."""
+
+    def __init__(self) -> None:
+        super().__init__("a worker process was killed, perhaps for want of memory: nothing was changed, run again")
 
 
 class Unreadable(Exception):

@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 from afstem import codelist, cpr_number, registration_time
 from afstem.clock import microseconds
 from afstem.lookup import Knowledge, look_up, nothing_known
-from afstem.rules import RULES, VALUE_FORMATS, Bools, Columns, Ints
+from afstem.rules import RULES, Bools, Columns, Ints
 from afstem.schema import LINE_FAULTS, LONGEST_REFERENCE, MALFORMED_REASONS, NAMED_COLUMNS, ContactType
 from afstem.text_bytes import assembled
+from afstem.value_formats import VALUE_FORMATS
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 

@@ -23,11 +23,11 @@ from afstem.errors import RunError, Unreadable
 from afstem.evaluate import Judged, Terms, evaluate
 from afstem.private_files import private_folder
 from afstem.pull import LandedExtract
-from afstem.reconcile import CANDIDATE_SCHEMA
+from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers
 from afstem.rules import RULE_OF_CODE
 from afstem.schema import NO_TIME, ContactType, record_schema
 from afstem.settings import Actor
-from afstem.staging import PrivateParquet
+from afstem.staging import PrivateArrow, PrivateParquet
 
 FINDING_SCHEMA = pa.schema(
     [
@@ -45,7 +45,7 @@ FINDING_SCHEMA = pa.schema(
 )
 """A finding as the rejections show it: masked, without CPR number."""
 
-STAGED_CANDIDATE_SCHEMA = pa.schema([field for field in CANDIDATE_SCHEMA if field.name != "extract_no"])
+STAGED_CANDIDATE_SCHEMA = pa.schema([field for field in CANDIDATE_SCHEMA if field.name != "source_no"])
 
 CONTACT_TYPE_SLUGS = pa.array([member.slug for member in ContactType])
 
@@ -188,7 +188,7 @@ def _stage(
     accepted, rejected, findings = Counter[int](), Counter[int](), Counter[int]()
     records = 0
     with (
-        PrivateParquet(folder / "accepted.parquet", STAGED_CANDIDATE_SCHEMA) as accepted_file,
+        PrivateArrow(folder / "accepted.arrow", STAGED_CANDIDATE_SCHEMA) as accepted_file,
         PrivateParquet(folder / "rejected.parquet", rejected_schema(extras)) as rejected_file,
         PrivateParquet(folder / "findings.parquet", FINDING_SCHEMA) as findings_file,
     ):
@@ -244,14 +244,15 @@ def rejected_schema(extra_columns: int) -> pa.Schema:
 
 
 def _candidates(batch: pa.Table, judged: Judged, created_at: int) -> pa.Table:
-    """The accepted records of a batch, sorted by citizen so that a range of citizens is read from few row groups."""
+    """The accepted records of a batch, sorted by contact so that a range of citizens is one stretch of them."""
     chosen = np.flatnonzero(judged.findings.primary == 0)
-    chosen = chosen[np.argsort(judged.columns.number[chosen], kind="stable")]
+    contact = contact_numbers(judged.columns.number[chosen], judged.columns.contact_type[chosen])
+    order = np.argsort(contact, kind="stable")
+    chosen = chosen[order]
     registered_at = judged.registered_at[chosen]
     return pa.table(
         {
-            "number": judged.columns.number[chosen],
-            "contact_type": judged.columns.contact_type[chosen],
+            "contact": contact[order],
             "value": judged.normalised.take(pa.array(chosen)),
             "registered_at": np.where(registered_at == NO_TIME, created_at, registered_at),
             "record_no": batch["record_no"].to_numpy()[chosen],

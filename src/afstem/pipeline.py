@@ -8,14 +8,14 @@ changes nothing, and one that died in between is published by the next (`finish_
 """
 
 import logging
-import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +23,32 @@ import numpy as np
 
 from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
-from afstem.errors import LoginRefused, SourceUnavailable, UsageError, told_without_content
+from afstem.errors import LoginRefused, SourceUnavailable, UsageError, WorkerDied, told_without_content
 from afstem.evaluate import Terms, latest_time
 from afstem.finding_memory import KEY, remember
 from afstem.intake import Delivery, ExtractSummary, refuse, refuse_login, summarise, validate_extract, were_read
 from afstem.lookup import Citizens, Knowledge
 from afstem.private_files import private_folder
-from afstem.pull import pull
+from afstem.pull import LandedExtract, pull
 from afstem.report import publication
 from afstem.report.folder import write_report
 from afstem.report.manifest import build_manifest
-from afstem.rules import VALUE_FORMATS
 from afstem.schema import ContactType
 from afstem.settings import Actor, Settings, load_actors, load_settings
 from afstem.staging import Plan, RunFolder, read_batches
-from afstem.store import ExtractRow, RunRow, Store
+from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
+from afstem.value_formats import VALUE_FORMATS
+from afstem.workers import Workers, count_records, workers
 
 log = logging.getLogger(__name__)
 
 WAIT_FOR_STORE = timedelta(minutes=10)
 
-OnRecords = Callable[[str, int], None]
-"""Hears, by actor id, how many more records are judged."""
+WORTH_A_WORKER = 100_000
+"""Bytes of a delivery that is judged in less time than a worker takes to hear of it."""
+
+ACTORS_AT_ONCE = 4
+"""So many actors are pulled from at the same time: pulling waits for the network."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,10 @@ class Run:
     settings: Settings
     actors: dict[str, Actor]
     store: Store
+    workers: Workers
 
     @classmethod
-    def of_plan(cls, plan: Plan, settings: Settings, store: Store) -> "Run":
+    def of_plan(cls, plan: Plan, settings: Settings, store: Store, workers: Workers) -> "Run":
         actors = load_actors(settings)
         return cls(
             plan=plan,
@@ -76,14 +81,12 @@ class Run:
             settings=settings,
             actors={actor: actors[actor] for actor in plan.actors if actor in actors},
             store=store,
+            workers=workers,
         )
 
     @cached_property
     def citizens(self) -> Citizens:
-        citizens = self.store.citizens()
-        if not len(citizens.numbers):
-            log.warning("the store knows no citizen, so every record is 1010; 'afstem reference load' comes first")
-        return citizens
+        return self.store.citizens()
 
     @cached_property
     def email_subscribers(self) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -121,15 +124,20 @@ class Run:
         return {actor: Delivery.from_json(content) for actor, content in self.folder.deliveries().items()}
 
     def manifest(self) -> dict[str, Any]:
-        """``run.json`` of this run, once its report is prepared."""
-        return publication.manifest_of(self.settings.reports, self.plan.run_id)
+        """``run.json`` of this run, once it is settled."""
+        return self.folder.manifest() or publication.manifest_of(self.settings.reports, self.plan.run_id)
+
+    @cached_property
+    def counted(self) -> balance.Balance:
+        """What became of the records, counted from the outcomes that were written."""
+        return balance.count_outcomes(self.folder)
 
     def extracts(self) -> list[ExtractSummary]:
         return [extract for delivery in self.deliveries().values() for extract in delivery.extracts]
 
 
 @contextmanager
-def begin(request: Request) -> Iterator[Run]:
+def begin(request: Request, workers: Workers) -> Iterator[Run]:
     """Hold the store for one run, finish what an earlier one left behind, and plan this one.
 
     Raises `UsageError` for a faulty configuration and `StoreBusy` when another run or load does not end in time.
@@ -147,6 +155,8 @@ def begin(request: Request) -> Iterator[Run]:
         with _exclusive(store):
             _make_folders(settings)
             finish_interrupted(settings, store)
+            if not store.knows_citizens():
+                log.warning("the store knows no citizen, so every record is 1010; 'afstem reference load' comes first")
             started_at = clock.now()
             plan = Plan(
                 run_id=f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
@@ -156,7 +166,7 @@ def begin(request: Request) -> Iterator[Run]:
                 actors=tuple(sorted(request.actors or actors)),
                 dry_run=request.dry_run,
             )
-            run = Run.of_plan(plan, settings, store)
+            run = Run.of_plan(plan, settings, store, workers)
             run.folder.begin(plan)
             _under_way[run.folder.path] = run
             try:
@@ -184,7 +194,7 @@ def _make_folders(settings: Settings) -> None:
 
 
 _under_way: dict[Path, Run] = {}
-"""The runs that this process has begun, by staging folder."""
+"""The runs that this process has begun or was handed, by staging folder."""
 
 
 def open_run(folder: Path) -> Run:
@@ -192,25 +202,37 @@ def open_run(folder: Path) -> Run:
 
     In the process that began the run it is the same object, with what it knows already and the store it holds.
     """
-    if folder in _under_way:
-        return _under_way[folder]
-    plan = RunFolder(folder).plan()
-    settings = load_settings(plan.config)
-    return Run.of_plan(plan, settings, Store.open(settings.store_url))
+    if folder not in _under_way:
+        plan = RunFolder(folder).plan()
+        settings = load_settings(plan.config)
+        # Only one at a time: what a run knows of a country's citizens is large.
+        _under_way.clear()
+        _under_way[folder] = Run.of_plan(plan, settings, Store.open(settings.store_url), Workers())
+    return _under_way[folder]
 
 
 @told_without_content()
-def take_in(run: Run, actor_id: str, on_records: OnRecords = lambda actor, records: None) -> None:
+def take_in(run: Run, actor_id: str) -> None:
     """Pull, decode, validate and authorise one actor's delivery; its verdicts are staged.
 
-    Raises `SourceUnavailable` where the source cannot be reached; `set_aside` records that.
+    Pulling waits for the network in this thread, judging is for a worker. Raises `SourceUnavailable` where the source
+    cannot be reached; `set_aside` records that.
     """
-    actor = run.actors[actor_id]
     try:
-        landed = pull(actor, run.settings.landing, run.plan.started_at)
+        landed = pull(run.actors[actor_id], run.settings.landing, run.plan.started_at)
     except LoginRefused:
         _note(run, actor_id, Delivery("delivered", None, (refuse_login(actor_id, run.plan.started_at),)))
         return
+    workers = run.workers if sum(extract.bytes for extract in landed) > WORTH_A_WORKER else Workers()
+    extracts = workers.call(judge, run.folder.path, actor_id, landed) if landed else ()
+    _note(run, actor_id, Delivery("delivered" if landed else "nothing", None, extracts))
+
+
+@told_without_content()
+def judge(run_folder: Path, actor_id: str, landed: list[LandedExtract]) -> tuple[ExtractSummary, ...]:
+    """Decode, validate and authorise the landed extracts of one actor; their verdicts are staged."""
+    run = open_run(run_folder)
+    actor = run.actors[actor_id]
     terms = cache(lambda: run.terms(actor))  # read from the store at the first extract that needs them
     applied = run.store.applied_digests(actor_id)
     extracts: list[ExtractSummary] = []
@@ -221,15 +243,34 @@ def take_in(run: Run, actor_id: str, on_records: OnRecords = lambda actor, recor
             summary = refuse(extract, 1013)
         else:
             folder = run.folder.extract(extract.extract_id)
-            summary = validate_extract(extract, actor, terms(), run.token_key, folder, partial(on_records, actor_id))
+            summary = validate_extract(extract, actor, terms(), run.token_key, folder, count_records)
             if summary.state == "read":
                 applied.add(extract.sha256)
         extracts.append(summary)
-    _note(run, actor_id, Delivery("delivered" if landed else "nothing", None, tuple(extracts)))
+    _remember(run, actor_id, were_read(extracts))
+    return tuple(extracts)
+
+
+def _remember(run: Run, actor_id: str, read: list[ExtractSummary]) -> None:
+    """Stage what is remembered of an actor's findings after this run."""
+    if not read:
+        return  # a night without a delivery says nothing about the findings of the night before
+    findings = (
+        batch
+        for extract in read
+        for batch in read_batches(run.folder.extract(extract.extract_id) / "findings.parquet", list(KEY))
+    )
+    before, previous_run = run.store.finding_memory(actor_id), run.store.previous_run_of(actor_id)
+    run.folder.write_memory(actor_id, remember(findings, before, previous_run, run.plan.run_id))
 
 
 def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:
-    """Record that an actor could not be taken in; the others go on, and the next run tries again."""
+    """Record that an actor could not be taken in; the others go on, and the next run tries again.
+
+    Raises `WorkerDied` again: that is not the actor's trouble.
+    """
+    if isinstance(trouble, WorkerDied):
+        raise trouble
     reason = trouble.reason if isinstance(trouble, SourceUnavailable) else "internal-error"
     log.warning("%s: unavailable: %s", actor_id, trouble)
     _note(run, actor_id, Delivery("unavailable", reason, ()))
@@ -243,26 +284,18 @@ def _note(run: Run, actor_id: str, delivery: Delivery) -> None:
 def reconcile(run: Run) -> None:
     """Decide who wins, over everything that was taken in, and prove that nothing is lost or doubled."""
     extracts = were_read(run.extracts())
-    settlement.settle_run(run.folder, run.store, _numbered(run, extracts))
-    balance.check_balance(extracts, balance.count_outcomes(run.folder))
-    for actor_id, delivery in run.deliveries().items():
-        read = were_read(delivery.extracts)
-        if not read:
-            continue  # a night without a delivery says nothing about the findings of the night before
-        findings = (
-            batch
-            for extract in read
-            for batch in read_batches(run.folder.extract(extract.extract_id) / "findings.parquet", list(KEY))
-        )
-        before, previous_run = run.store.finding_memory(actor_id), run.store.previous_run_of(actor_id)
-        run.folder.write_memory(actor_id, remember(findings, before, previous_run, run.plan.run_id))
+    settlement.settle_run(run.folder, run.store, run.settings.store_url, _numbered(run, extracts), run.workers)
+    balance.check_balance(extracts, run.counted)
+    run.folder.write_manifest(
+        build_manifest(run.plan, run.settings, run.actors, run.deliveries(), run.counted, clock.now())
+    )
 
 
 def _numbered(run: Run, extracts: list[ExtractSummary]) -> list[settlement.NumberedExtract]:
-    first = run.store.next_extract_no()
+    first = run.store.next_source_no()
     return [
         settlement.NumberedExtract(
-            extract_no=first + place,
+            source_no=first + place,
             extract_id=extract.extract_id,
             actor=extract.actor,
             sha256=extract.sha256,
@@ -276,21 +309,33 @@ def _numbered(run: Run, extracts: list[ExtractSummary]) -> list[settlement.Numbe
 @told_without_content()
 def prepare_report(run: Run) -> None:
     """Build the whole report beside its final place."""
-    counted = balance.count_outcomes(run.folder)
-    manifest = build_manifest(run.plan, run.settings, run.actors, run.deliveries(), counted, clock.now())
     publication.prepare(
         run.settings.reports,
         run.plan.run_id,
-        lambda folder: write_report(folder, manifest, run.folder, run.actors, run.extracts()),
+        lambda folder: write_report(folder, run.manifest(), run.folder, run.actors, run.extracts()),
     )
 
 
 @told_without_content()
-def apply(run: Run) -> None:
-    """Change the store: all of the run in one transaction, or nothing."""
+def prepare_report_of(run_folder: Path) -> None:
+    """The same, in a worker."""
+    prepare_report(open_run(run_folder))
+
+
+@told_without_content()
+def apply(run: Run, report_is_prepared: Callable[[], None] = lambda: None) -> None:
+    """Change the store: all of the run in one transaction, or nothing.
+
+    Before it commits it waits until the report is prepared, or raises what went wrong with that.
+    """
     extracts = run.extracts()
-    applied = balance.applied_by_actor(extracts, balance.count_outcomes(run.folder))
+    applied = balance.applied_by_actor(extracts, run.counted)
     manifest = run.manifest()
+
+    def verify(counted: AppliedCounts) -> None:
+        balance.check_store(counted.history, applied)
+        report_is_prepared()
+
     run.store.apply(
         RunRow(
             run_id=run.plan.run_id,
@@ -303,8 +348,9 @@ def apply(run: Run) -> None:
         ),
         _ledger_rows(run, extracts),
         settlement.read_changes(run.folder),
+        run.folder.confirmed(),
         run.folder.memories(),
-        lambda counted: balance.check_store(counted.history, applied),
+        verify,
         dry_run=run.plan.dry_run,
     )
 
@@ -315,7 +361,7 @@ def _ledger_rows(run: Run, extracts: list[ExtractSummary]) -> list[ExtractRow]:
     refused = [extract for extract in extracts if extract.state == "refused"]
     return [
         ExtractRow(
-            extract_no=numbered.extract_no,
+            extract_no=numbered.source_no,
             extract_id=extract.extract_id,
             actor=extract.actor,
             file=extract.file,
@@ -347,7 +393,7 @@ def finish_interrupted(settings: Settings, store: Store) -> None:
     for folder in RunFolder.all(settings.landing):
         if folder.run_id in committed:
             log.warning("%s was interrupted after it had been applied; its report is published now", folder.run_id)
-            run = Run.of_plan(folder.plan(), settings, store)
+            run = Run.of_plan(folder.plan(), settings, store, Workers())
             if not publication.exists(settings.reports, folder.run_id):
                 prepare_report(run)
             publish(run)
@@ -358,19 +404,37 @@ def finish_interrupted(settings: Settings, store: Store) -> None:
 
 
 @told_without_content()
-def run(request: Request, on_records: OnRecords = lambda actor, records: None) -> dict[str, Any]:
-    """One whole run in this process; gives its summary (`summarise_run`)."""
-    with begin(request) as run:
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:
-            taken_in = {actor: workers.submit(take_in, run, actor, on_records) for actor in run.actors}
+def run(
+    request: Request, processes: int = 0, on_records: Callable[[int], None] = lambda records: None
+) -> dict[str, Any]:
+    """One whole run, with so many worker processes beside this one; gives its summary (`summarise_run`).
+
+    ``on_records`` hears how many more records the workers have judged. With workers, no other thread may be running.
+    """
+    with ExitStack() as stack:
+        beside = stack.enter_context(workers(processes, "fork", on_records)) if processes else Workers()
+        run = stack.enter_context(begin(request, beside))
+        with _timed("take in", run), ThreadPoolExecutor(max_workers=ACTORS_AT_ONCE) as threads:
+            taken_in = {actor: threads.submit(take_in, run, actor) for actor in run.actors}
         for actor, future in taken_in.items():
             if trouble := future.exception():
                 set_aside(run, actor, trouble)
-        reconcile(run)
-        prepare_report(run)
-        apply(run)
-        publish(run)
+        with _timed("reconcile", run):
+            reconcile(run)
+        with _timed("prepare report and apply", run):
+            apply(run, run.workers.begin(prepare_report_of, run.folder.path))
+        with _timed("publish", run):
+            publish(run)
         return summarise_run(run.manifest(), run.settings.reports)
+
+
+@contextmanager
+def _timed(name: str, run: Run) -> Iterator[None]:
+    """Tell, to those who ask for more, how long a step took."""
+    begin, cpu = time.monotonic(), time.process_time() + run.workers.cpu_seconds
+    yield
+    cpu_now = time.process_time() + run.workers.cpu_seconds
+    log.info("step %s: %.2f s wall, %.2f s CPU", name, time.monotonic() - begin, cpu_now - cpu)
 
 
 def summarise_run(manifest: dict[str, Any], reports: Path) -> dict[str, Any]:

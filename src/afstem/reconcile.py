@@ -2,6 +2,9 @@
 
 Who wins is decided by what was said, never by the order in which it was read: the greatest of (`registreret`, the
 extract's creation time, -priority, actor id, `record_no`, digest) over the records of the run and the stored value.
+
+Most contacts have one record and one stored row, so these are compared side by side; only where several records tell
+of one contact are they ranked.
 """
 
 from dataclasses import dataclass
@@ -9,114 +12,170 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from afstem.schema import ContactType, Outcome
 
 Ints = npt.NDArray[np.int64]
-
-NO_VALUE = -1
-"""The value code of a removal, and of what is not stored."""
-
-LOADED = -1
-"""The ``extract_no`` of a stored contact that came from the reference data, not from an extract."""
+Bools = npt.NDArray[np.bool_]
 
 OUTCOMES = tuple(Outcome)
+APPLIED, UNCHANGED, SUPERSEDED = map(OUTCOMES.index, (Outcome.APPLIED, Outcome.UNCHANGED, Outcome.SUPERSEDED))
+
+LOADED = -1
+"""The seniority and the digest of what came from the reference data: older than any extract (SPEC 5.3)."""
 
 CANDIDATE_SCHEMA = pa.schema(
     [
-        ("number", pa.int64()),
-        ("contact_type", pa.int8()),
+        ("contact", pa.int64()),
         ("value", pa.string()),
         ("registered_at", pa.int64()),
-        ("extract_no", pa.int64()),
+        ("source_no", pa.int64()),
         ("record_no", pa.int64()),
     ]
 )
-"""An accepted record, and a stored contact: CPR number, contact type, value (null: removed), microseconds UTC."""
+"""An accepted record, and a stored contact: which contact (`contact_numbers`), value (null: removed), microseconds UTC,
+and where it comes from."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How extracts compare, indexed by ``extract_no``.
+    """How sources compare, indexed by ``source_no``.
 
     ``seniority`` ranks (creation time, -priority, actor id), equal where these are equal; ``digest`` ranks the SHA-256,
-    which settles what would else be a tie.
+    which settles what would else be a tie; both are `LOADED` for reference data. ``actor`` tells actors apart.
     """
 
     seniority: Ints
     digest: Ints
+    actor: Ints
 
 
 @dataclass(frozen=True)
 class Settlement:
-    """``outcome`` has one entry a candidate: its place in `OUTCOMES`. ``changes`` has one row for each contact whose
+    """What became of the candidates, and what of the store must be written.
+
+    ``outcome`` has one entry a candidate: its place in `OUTCOMES`. ``changes`` has one row for each contact whose
     stored row must be written: the winner's columns, ``changed`` (its value differs from the stored one) and
-    ``before`` (the stored value), sorted by citizen and contact type."""
+    ``before`` (the stored value). ``confirmed`` has the winners' ``contact``, ``source_no`` and ``record_no`` where the
+    stored row can stay as it is: the same actor says the same again, of the same time. Both are sorted by contact.
+    """
 
     outcome: npt.NDArray[np.int8]
     changes: pa.Table
+    confirmed: pa.Table
+
+
+_BY_SLUG = np.array(sorted(ContactType, key=lambda contact_type: contact_type.slug))
+_PLACE_BY_SLUG = np.argsort(_BY_SLUG)
+
+
+def contact_numbers(numbers: Ints, contact_types: npt.NDArray[np.integer]) -> Ints:
+    """One integer for (citizen, contact type); it rises as the store's primary key does, which has the type's slug."""
+    contacts: Ints = numbers * len(ContactType) + _PLACE_BY_SLUG[contact_types]
+    return contacts
+
+
+def numbers_and_types(contacts: Ints) -> tuple[Ints, Ints]:
+    """CPR numbers and contact types of `contact_numbers`."""
+    numbers, places = np.divmod(contacts, len(ContactType))
+    return numbers, _BY_SLUG[places]
 
 
 def settle(candidates: pa.Table, stored: pa.Table, standing: Standing) -> Settlement:
-    """Decide the winner of every (citizen, contact type).
+    """Decide the winner of every contact.
 
-    ``candidates`` and ``stored`` have `CANDIDATE_SCHEMA`; ``stored`` must hold the contact of every candidate
-    that has one, and may hold others.
+    ``candidates`` and ``stored`` have `CANDIDATE_SCHEMA`. ``stored`` is sorted by contact, holds the contact of every
+    candidate that has one, and may hold others.
     """
-    stored = stored.filter(pa.array(np.isin(_contact(stored), _contact(candidates))))
-    both = pa.concat_tables([stored, candidates]).combine_chunks()
-    held_before = np.arange(len(both)) < len(stored)
-    contact = _contact(both)
-    extract_no = both["extract_no"].to_numpy()
-    from_extract = extract_no != LOADED
-    order = np.lexsort(
-        (
-            np.where(from_extract, standing.digest[extract_no], LOADED),
-            both["record_no"].to_numpy(),
-            np.where(from_extract, standing.seniority[extract_no], LOADED),
-            both["registered_at"].to_numpy(),
-            # A loaded contact is older than any extract, whatever its time (SPEC 5.3).
-            from_extract,
-            contact,
+    said, held = _Claims.of(candidates, standing), _Claims.of(stored, standing)
+    order = np.argsort(said.contact, kind="stable")
+    starts = np.flatnonzero(np.diff(said.contact[order], prepend=-1))
+    rivals = np.diff(starts, append=len(order))
+    group = np.empty(len(order), np.int64)
+    group[order] = np.repeat(np.arange(len(starts)), rivals)
+    winner = order[starts]
+    contested = rivals > 1
+    rival = order[np.repeat(contested, rivals)]
+    winner[contested] = said.greatest(rival)
+
+    place = np.searchsorted(held.contact, said.contact[winner])
+    is_held = np.zeros(len(winner), np.bool_)
+    within = place < len(held.contact)
+    is_held[within] = held.contact[place[within]] == said.contact[winner][within]
+    place[~is_held] = 0
+    newer = ~is_held
+    newer[is_held] = said.take(winner[is_held]).is_greater(held.take(place[is_held]))
+
+    before = stored["value"].combine_chunks().take(pa.array(place, mask=~is_held))
+    values = candidates["value"].combine_chunks()
+    claimed = values.take(pa.array(winner))
+    same = _equal(claimed, before)
+
+    # A record agrees with what the store holds in the end: its contact's winner, or what was held and stays.
+    agrees = (newer | same)[group]
+    final = pc.if_else(pa.array(newer[group[rival]]), claimed.take(pa.array(group[rival])), before.take(group[rival]))
+    agrees[rival] = _equal(values.take(pa.array(rival)), final)
+    outcome = np.where(agrees, UNCHANGED, SUPERSEDED).astype(np.int8)
+    outcome[winner[newer & ~same]] = APPLIED
+
+    repeated = newer & same & is_held
+    repeated[repeated] = said.take(winner[repeated]).repeats(held.take(place[repeated]))
+    written = pa.array(newer & ~repeated)
+    changes = candidates.take(pa.array(winner).filter(written))
+    changes = changes.append_column("changed", pa.array(~same).filter(written))
+    changes = changes.append_column("before", before.filter(written))
+    confirmed = candidates.select(["contact", "source_no", "record_no"]).take(pa.array(winner[repeated]))
+    return Settlement(outcome, changes, confirmed)
+
+
+@dataclass(frozen=True)
+class _Claims:
+    """What decides between claims to the same contact, one entry a claim; the actor decides nothing."""
+
+    contact: Ints
+    registered_at: Ints
+    seniority: Ints
+    record_no: Ints
+    digest: Ints
+    actor: Ints
+
+    @classmethod
+    def of(cls, claims: pa.Table, standing: Standing) -> "_Claims":
+        source = claims["source_no"].to_numpy()
+        return cls(
+            contact=claims["contact"].to_numpy(),
+            registered_at=claims["registered_at"].to_numpy(),
+            seniority=standing.seniority[source],
+            record_no=claims["record_no"].to_numpy(),
+            digest=standing.digest[source],
+            actor=standing.actor[source],
         )
-    )
-    group_starts = np.diff(contact[order], prepend=-1) != 0
-    group = np.empty(len(both), np.int64)
-    group[order] = np.cumsum(group_starts) - 1
-    winner = order[np.diff(contact[order], append=-1) != 0]
 
-    value = _value_codes(both["value"])
-    before = np.full(len(winner), NO_VALUE)
-    before[group[held_before]] = value[held_before]
-    final = value[winner]
-    changed = final != before
+    def take(self, at: Ints) -> "_Claims":
+        return _Claims(**{name: column[at] for name, column in vars(self).items()})
 
-    agrees = value == final[group]
-    is_winner = np.zeros(len(both), np.bool_)
-    is_winner[winner] = True
-    outcome = np.select(
-        [agrees & is_winner & changed[group], agrees],
-        [OUTCOMES.index(Outcome.APPLIED), OUTCOMES.index(Outcome.UNCHANGED)],
-        OUTCOMES.index(Outcome.SUPERSEDED),
-    ).astype(np.int8)
+    def greatest(self, at: Ints) -> Ints:
+        """Of the claims at these places, all from extracts, the greatest of each contact, in the order of contacts."""
+        keys = (self.digest, self.record_no, self.seniority, self.registered_at, self.contact)
+        ranked = at[np.lexsort([key[at] for key in keys])]
+        return ranked[np.flatnonzero(np.diff(self.contact[ranked], append=-1))]
 
-    stored_place = np.full(len(winner), -1)
-    stored_place[group[held_before]] = np.flatnonzero(held_before)
-    written = ~held_before[winner]
-    changes = both.take(pa.array(winner[written]))
-    changes = changes.append_column("changed", pa.array(changed[written]))
-    places = stored_place[written]
-    changes = changes.append_column("before", both["value"].take(pa.array(places, mask=places < 0)))
-    return Settlement(outcome[len(stored) :], changes)
+    def is_greater(self, other: "_Claims") -> Bools:
+        """Where a claim of an extract beats the other one of the same contact."""
+        greater = self.digest > other.digest
+        for name in ("record_no", "seniority", "registered_at"):
+            mine, others = getattr(self, name), getattr(other, name)
+            greater = (mine > others) | ((mine == others) & greater)
+        return greater | (other.seniority == LOADED)
+
+    def repeats(self, other: "_Claims") -> Bools:
+        """Where a claim of the same value says nothing that a reader of the store could see."""
+        return (self.registered_at == other.registered_at) & (self.actor == other.actor)
 
 
-def _contact(records: pa.Table) -> Ints:
-    """One integer for (citizen, contact type)."""
-    contact: Ints = records["number"].to_numpy() * len(ContactType) + records["contact_type"].to_numpy()
-    return contact
-
-
-def _value_codes(values: pa.ChunkedArray) -> Ints:
-    """Equal numbers for equal values; `NO_VALUE` for a removal."""
-    codes = values.combine_chunks().dictionary_encode().indices.fill_null(NO_VALUE)
-    return codes.to_numpy().astype(np.int64)
+def _equal(some: pa.StringArray, others: pa.StringArray) -> Bools:
+    """Where values are the same; a removal is the same as nothing stored."""
+    equal = pc.fill_null(pc.equal(some, others), False).to_numpy(zero_copy_only=False)
+    both_null = pc.and_(some.is_null(), others.is_null()).to_numpy(zero_copy_only=False)
+    return np.logical_or(equal, both_null)

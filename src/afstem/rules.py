@@ -4,47 +4,32 @@ A rule is a predicate over the columns of a batch (columns in, one boolean colum
 it, and the texts that go with it. A predicate queries nothing, reads no clock and does not know its code.
 
 To add an error code: write its predicate, add its row to `RULES`, add a case page (CONTRIBUTING.md shows how).
-To add a contact type: add a member to `schema.ContactType`, a row to `VALUE_FORMATS`, a rule for its value.
+To add a contact type: add a member to `schema.ContactType`, a row to `value_formats.py`, a rule for its value.
+
+The table is also read where nothing is judged: `afstem explain` answers at once, because a predicate needs its columns
+and no library, and a reason fetches what it needs when it is asked.
 
 The official texts are quoted as STAR publishes them, spelling included: DFDG, Borgerkommunikation,
 BorgerKontaktinformationService (Version 1), starwiki.atlassian.net/wiki/spaces/FYS/pages/4397334559.
 Only 9155 to 9158 are published in Danish. The plain texts and whose move it is are this project's proposals.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
-from afstem import cpr_number, email_address, phone_number
 from afstem.schema import MALFORMED_REASONS, NO_CPR, ContactType
 
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
 
-
-@dataclass(frozen=True)
-class ValueFormat:
-    """What a contact type takes as its value."""
-
-    normalise: Callable[[pa.StringArray], pa.StringArray]
-    """The form in which a value is stored, null where it is not acceptable (SPEC 4.5)."""
-    reason: Callable[[str], str]
-    """Why one value is not acceptable, as a slug."""
-
-
-VALUE_FORMATS = {
-    ContactType.MOBILE: ValueFormat(
-        phone_number.normalise_mobile, lambda value: phone_number.reason(value, ContactType.MOBILE)
-    ),
-    ContactType.LANDLINE: ValueFormat(
-        phone_number.normalise_landline, lambda value: phone_number.reason(value, ContactType.LANDLINE)
-    ),
-    ContactType.EMAIL: ValueFormat(email_address.normalise, email_address.reason),
-}
+Bools: TypeAlias = "npt.NDArray[np.bool_]"
+Ints: TypeAlias = "npt.NDArray[np.int64]"
 
 
 @dataclass(frozen=True)
@@ -142,7 +127,7 @@ def removes_subscribed_email(columns: Columns) -> Bools:
 
 
 def has_unacceptable(contact_type: ContactType) -> Callable[[Columns], Bools]:
-    """The predicate that a value is given for this contact type and its `ValueFormat` does not take it."""
+    """The predicate that a value is given for this contact type and its format does not take it (`value_formats`)."""
 
     def has_unacceptable_value(columns: Columns) -> Bools:
         return (columns.contact_type == contact_type) & ~columns.removes & ~columns.acceptable
@@ -158,12 +143,16 @@ def _why_malformed(columns: Columns, at: Ints) -> list[str]:
 
 
 def _why_no_cpr_number(columns: Columns, at: Ints) -> list[str]:
-    return [cpr_number.reason(text) for text in columns.personnummer.take(pa.array(at)).to_pylist()]
+    from afstem import cpr_number
+
+    return [cpr_number.reason(text) for text in columns.personnummer.take(at).to_pylist()]
 
 
 def _why_unacceptable(contact_type: ContactType) -> Callable[[Columns, Ints], list[str]]:
     def why(columns: Columns, at: Ints) -> list[str]:
-        values = columns.value.take(pa.array(at)).dictionary_encode()
+        from afstem.value_formats import VALUE_FORMATS
+
+        values = columns.value.take(at).dictionary_encode()
         slugs = [VALUE_FORMATS[contact_type].reason(value) for value in values.dictionary.to_pylist()]
         return [slugs[index] for index in values.indices.to_pylist()]
 

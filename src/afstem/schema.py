@@ -4,9 +4,13 @@ Steps hand each other Arrow tables and NumPy arrays; this page says which column
 columns, it never renames one.
 """
 
-from enum import IntEnum, StrEnum
+from __future__ import annotations
 
-import pyarrow as pa
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class ContactType(IntEnum):
@@ -74,6 +78,9 @@ LINE_FAULTS = MALFORMED_REASONS[1:5]
 LONGEST_REFERENCE = 64
 """In characters, after trimming (SPEC 2.3)."""
 
+MAX_RECORD_NO = 2**31 - 1
+"""An extract with more records is no extract; the number takes 32 bits in columns."""
+
 NO_CPR = -1
 """In an int64 column of CPR numbers: the record has none that can be read."""
 
@@ -86,6 +93,8 @@ def record_schema(extra_columns: int = 0) -> pa.Schema:
 
     ``fault`` says why a line is no record (null: it is one); ``line`` then holds its text for the receipt.
     """
+    import pyarrow as pa  # here, because these words are also read where no table is (`afstem explain`)
+
     return pa.schema(
         [
             pa.field("record_no", pa.int64(), nullable=False),

@@ -1,32 +1,39 @@
 """Settlement: reconcile a whole run, one range of citizens at a time, so that memory follows the range, not the run.
 
-A range of citizens is a range of CPR numbers cut at days of birth: the leading two digits spread evenly over the
-country, and a range is one stretch of the store's primary key.
+A range of citizens is some days of birth: the leading two digits of a CPR number spread evenly over the country, and a
+range is one stretch of the store's primary key. Ranges know nothing of each other, so workers settle them side by side.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from afstem.errors import told_without_content
 from afstem.intake import CONTACT_TYPE_SLUGS
-from afstem.reconcile import CANDIDATE_SCHEMA, OUTCOMES, Settlement, Standing, settle
-from afstem.schema import Outcome
-from afstem.staging import PrivateParquet, RunFolder, read_batches
-from afstem.store import Store
+from afstem.reconcile import CANDIDATE_SCHEMA, LOADED, OUTCOMES, Settlement, Standing, numbers_and_types, settle
+from afstem.schema import ContactType, Outcome
+from afstem.sorted_numbers import contains
+from afstem.staging import PrivateParquet, RunFolder, count_rows, read_batches, read_sorted
+from afstem.store import CONFIRMATION_SCHEMA, Store
+from afstem.workers import Workers
 
 Ints = npt.NDArray[np.int64]
 
-RECORDS_PER_RANGE = 1_000_000
-"""Accepted records that are reconciled at once: some 200 MB with what the sorting needs."""
+RECORDS_PER_RANGE = 300_000
+"""Accepted records that are reconciled at once: some 150 MB with what is stored of the same citizens."""
+
+DAYS = 32
+"""A CPR number begins with a day of birth, 01 to 31."""
 
 NUMBERS_PER_DAY = 10**8
-"""CPR numbers that begin with the same day of birth."""
+CONTACTS_PER_DAY = len(ContactType) * NUMBERS_PER_DAY
 
 OUTCOME_SCHEMA = pa.schema(
     [
@@ -39,12 +46,20 @@ OUTCOME_SCHEMA = pa.schema(
     ]
 )
 
+_WRITTEN_AS = pa.schema(
+    [
+        field.with_type(pa.dictionary(pa.int32(), pa.string())) if pa.types.is_string(field.type) else field
+        for field in OUTCOME_SCHEMA
+    ]
+)
+"""How outcomes are written: a handful of texts, told by number. Who reads the files sees `OUTCOME_SCHEMA`."""
+
 
 @dataclass(frozen=True)
 class NumberedExtract:
     """An extract of this run whose records were read, with the number the store will know it by."""
 
-    extract_no: int
+    source_no: int
     extract_id: str
     actor: str
     sha256: str
@@ -52,25 +67,26 @@ class NumberedExtract:
     priority: int
 
 
-def settle_run(folder: RunFolder, store: Store, extracts: list[NumberedExtract]) -> None:
-    """Write the outcome of every record and the change set of the store into the staging folder.
+@dataclass(frozen=True)
+class Case:
+    """What every range of a run is settled by; ``extracts`` are numbered one after the other."""
 
-    ``extracts`` are numbered one after the other.
-    """
-    standing = _standing(store.known_extracts(), extracts)
-    for number, (low, high) in enumerate(_ranges(folder, extracts)):
-        candidates = _candidates(folder, extracts, low, high)
-        settlement = settle(candidates, store.stored_contacts(low, high), standing)
-        with PrivateParquet(folder.changes / f"{number:04}.parquet", settlement.changes.schema) as file:
-            file.write(settlement.changes)
-        with PrivateParquet(folder.outcomes / f"accepted-{number:04}.parquet", OUTCOME_SCHEMA, "zstd") as file:
-            file.write(_accepted_outcomes(candidates, settlement, extracts))
-    for extract in extracts:
-        with PrivateParquet(folder.outcomes / f"rejected-{extract.extract_id}.parquet", OUTCOME_SCHEMA, "zstd") as file:
-            for batch in read_batches(
-                folder.extract(extract.extract_id) / "rejected.parquet", ["record_no", "contact_type", "codes"]
-            ):
-                file.write(_rejected_outcomes(batch, extract))
+    folder: RunFolder
+    store_url: str
+    extracts: tuple[NumberedExtract, ...]
+    standing: Standing
+
+
+def settle_run(
+    folder: RunFolder, store: Store, store_url: str, extracts: list[NumberedExtract], workers: Workers
+) -> None:
+    """Write the outcome of every record, the change set of the store and its confirmations into the staging folder."""
+    case = Case(folder, store_url, tuple(extracts), _standing(store.sources(), extracts))
+    _write_rejected_outcomes(case)
+    ranges = _ranges(case)
+    if len(ranges) == 1:
+        workers = Workers()  # nothing to do side by side
+    workers.each(settle_range, [(case, number, days) for number, days in enumerate(ranges)])
 
 
 def read_changes(folder: RunFolder) -> Iterator[pa.Table]:
@@ -79,19 +95,48 @@ def read_changes(folder: RunFolder) -> Iterator[pa.Table]:
         yield from read_batches(path)
 
 
-def _standing(known: pa.Table, extracts: list[NumberedExtract]) -> Standing:
-    """Rank the extracts of this run among those that stored contacts came from."""
-    columns = ("extract_no", "actor", "sha256", "created_at", "priority")
-    every = known.select(columns).to_pylist() + [
+@told_without_content()
+def settle_range(case: Case, number: int, days: range) -> None:
+    """Settle the citizens born on some days of the month."""
+    store = _store(case.store_url)
+    candidates = _candidates(case, days)
+    stored = store.stored_contacts_for(_citizens(candidates), days.start * NUMBERS_PER_DAY, days.stop * NUMBERS_PER_DAY)
+    before = store.confirmations(days)
+    settlement = settle(candidates, _confirmed(stored, before), case.standing)
+    with PrivateParquet(case.folder.changes / f"{number:04}.parquet", settlement.changes.schema) as file:
+        file.write(settlement.changes)
+    _write_outcomes(case, f"accepted-{number:04}", [_accepted_outcomes(candidates, settlement, case)])
+    for day, rows in _confirmations(before, settlement, days).items():
+        case.folder.write_confirmed(day, rows)
+
+
+def _citizens(candidates: pa.Table) -> Ints:
+    """The CPR numbers that candidates tell of, sorted, once each."""
+    numbers, _ = numbers_and_types(np.sort(candidates["contact"].to_numpy(), kind="stable"))
+    return numbers[np.diff(numbers, prepend=-1) != 0]
+
+
+@lru_cache(maxsize=1)
+def _store(url: str) -> Store:
+    return Store.open(url)
+
+
+def _standing(sources: pa.Table, extracts: list[NumberedExtract]) -> Standing:
+    """Rank the extracts of this run among all that stored contacts come from."""
+    columns = ("source_no", "actor", "sha256", "created_at", "priority")
+    every = sources.select(columns).to_pylist() + [
         {name: getattr(extract, name) for name in columns} for extract in extracts
     ]
-    seniority = _ranks([(row["created_at"], -row["priority"], row["actor"]) for row in every])
-    digest = _ranks([row["sha256"] for row in every])
-    places = np.array([row["extract_no"] for row in every], np.int64)
-    size = max(places, default=-1) + 1
-    standing = Standing(np.zeros(size, np.int64), np.zeros(size, np.int64))
-    standing.seniority[places] = seniority
-    standing.digest[places] = digest
+    size = max((row["source_no"] for row in every), default=-1) + 1
+    standing = Standing(*(np.full(size, LOADED) for _ in range(3)))
+    from_extracts = [row for row in every if row["sha256"] is not None]
+    seniority = [(row["created_at"], -row["priority"], row["actor"]) for row in from_extracts]
+    for ranks, rows, keys in (
+        (standing.seniority, from_extracts, seniority),
+        (standing.digest, from_extracts, [row["sha256"] for row in from_extracts]),
+        (standing.actor, every, [row["actor"] for row in every]),
+    ):
+        ranks[[row["source_no"] for row in rows]] = _ranks(keys)
     return standing
 
 
@@ -100,41 +145,106 @@ def _ranks(keys: list[Any]) -> Ints:
     return np.array([rank[key] for key in keys], np.int64)
 
 
-def _ranges(folder: RunFolder, extracts: list[NumberedExtract]) -> list[tuple[int, int]]:
-    """Ranges of CPR numbers, low <= number < high, that hold every accepted record and not too many each."""
-    accepted = sum(
-        pq.read_metadata(folder.extract(extract.extract_id) / "accepted.parquet").num_rows for extract in extracts
-    )
+def _accepted(case: Case, extract: NumberedExtract) -> Any:
+    return case.folder.extract(extract.extract_id) / "accepted.arrow"
+
+
+def _ranges(case: Case) -> list[range]:
+    """Ranges of days of birth that hold every accepted record and not too many each."""
+    accepted = sum(count_rows(_accepted(case, extract)) for extract in case.extracts)
     if not accepted:
         return []
-    days = np.linspace(0, 32, min(31, -(-accepted // RECORDS_PER_RANGE)) + 1).astype(np.int64)
-    edges = days * NUMBERS_PER_DAY
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+    edges = np.linspace(0, DAYS, min(DAYS - 1, -(-accepted // RECORDS_PER_RANGE)) + 1).astype(int).tolist()
+    return [range(first, after) for first, after in pairwise(edges)]
 
 
-def _candidates(folder: RunFolder, extracts: list[NumberedExtract], low: int, high: int) -> pa.Table:
+def _candidates(case: Case, days: range) -> pa.Table:
     parts = []
-    for extract in extracts:
-        part = pq.read_table(
-            folder.extract(extract.extract_id) / "accepted.parquet",
-            filters=(pc.field("number") >= low) & (pc.field("number") < high),
-            partitioning=None,
-        )
-        parts.append(part.append_column("extract_no", pa.array(np.full(len(part), extract.extract_no))))
-    return pa.concat_tables(parts).select(CANDIDATE_SCHEMA.names)
+    for extract in case.extracts:
+        bounds = (days.start * CONTACTS_PER_DAY, days.stop * CONTACTS_PER_DAY)
+        for batch in read_sorted(_accepted(case, extract), "contact", *bounds):
+            source_no = pa.array(np.full(batch.num_rows, extract.source_no))
+            parts.append(pa.table(batch).append_column("source_no", source_no).select(CANDIDATE_SCHEMA.names))
+    return pa.concat_tables(parts) if parts else CANDIDATE_SCHEMA.empty_table()
 
 
-def _accepted_outcomes(candidates: pa.Table, settlement: Settlement, extracts: list[NumberedExtract]) -> pa.Table:
-    at = pa.array(candidates["extract_no"].to_numpy() - extracts[0].extract_no)
+def _confirmed(stored: pa.Table, confirmations: dict[int, pa.Table]) -> pa.Table:
+    """The stored contacts, each with the record that confirmed it last."""
+    contact = stored["contact"].to_numpy()
+    source_no, record_no = (stored[name].to_numpy().copy() for name in ("source_no", "record_no"))
+    for rows in confirmations.values():
+        place = np.searchsorted(contact, rows["contact"].to_numpy())
+        # Not all of the day need have been read.
+        found = np.append(contact, -1)[place] == rows["contact"].to_numpy()
+        source_no[place[found]] = rows["source_no"].to_numpy()[found]
+        record_no[place[found]] = rows["record_no"].to_numpy()[found]
+    by_name = {"source_no": source_no, "record_no": record_no}
+    return pa.table([by_name.get(name, stored[name]) for name in stored.column_names], stored.column_names)
+
+
+def _confirmations(before: dict[int, pa.Table], settlement: Settlement, days: range) -> dict[int, pa.Table]:
+    """The confirmations of every day for which they change: those of before, but for what was said anew."""
+    changed = {}
+    for day in days:
+        confirmed = _of_day(settlement.confirmed.cast(CONFIRMATION_SCHEMA), day)
+        written = _of_day(settlement.changes, day)["contact"].to_numpy()
+        if not len(confirmed) and not len(written):
+            continue
+        rows = confirmed
+        if day in before:
+            anew = np.sort(np.concatenate([confirmed["contact"].to_numpy(), written]), kind="stable")
+            kept = before[day].filter(pa.array(~contains(anew, before[day]["contact"].to_numpy())))
+            rows = pa.concat_tables([kept, confirmed])
+            rows = rows.take(pa.array(np.argsort(rows["contact"].to_numpy(), kind="stable")))
+        if len(rows) or day in before:
+            changed[day] = rows
+    return changed
+
+
+def _of_day(rows: pa.Table, day: int) -> pa.Table:
+    """Those of citizens born on this day of the month, of rows that are sorted by contact."""
+    bounds = (day * CONTACTS_PER_DAY, (day + 1) * CONTACTS_PER_DAY)
+    begin, end = np.searchsorted(rows["contact"].to_numpy(), bounds).tolist()
+    return rows.slice(begin, end - begin)
+
+
+def _write_outcomes(case: Case, name: str, tables: Any) -> None:
+    path = case.folder.outcomes / f"{name}.parquet"
+    with PrivateParquet(path, _WRITTEN_AS, "zstd", store_schema=False) as file:
+        for table in tables:
+            file.write(table)
+
+
+def _accepted_outcomes(candidates: pa.Table, settlement: Settlement, case: Case) -> pa.Table:
+    extract = candidates["source_no"].to_numpy() - case.extracts[0].source_no
+    _, contact_types = numbers_and_types(candidates["contact"].to_numpy())
     return pa.table(
         {
-            "actor": pa.array([extract.actor for extract in extracts]).take(at),
-            "extract_id": pa.array([extract.extract_id for extract in extracts]).take(at),
+            "actor": _told(extract, [extract.actor for extract in case.extracts]),
+            "extract_id": _told(extract, [extract.extract_id for extract in case.extracts]),
             "record_no": candidates["record_no"],
-            "contact_type": CONTACT_TYPE_SLUGS.take(candidates["contact_type"].combine_chunks()),
-            "outcome": pa.array([str(outcome) for outcome in OUTCOMES]).take(pa.array(settlement.outcome)),
+            "contact_type": _told(contact_types, CONTACT_TYPE_SLUGS.to_pylist()),
+            "outcome": _told(settlement.outcome, [str(outcome) for outcome in OUTCOMES]),
             "primary_code": pa.nulls(len(candidates), pa.int32()),
         }
+    )
+
+
+def _told(places: npt.NDArray[np.integer], texts: list[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int32)), pa.array(texts))
+
+
+def _write_rejected_outcomes(case: Case) -> None:
+    _write_outcomes(
+        case,
+        "rejected",
+        (
+            _rejected_outcomes(batch, extract)
+            for extract in case.extracts
+            for batch in read_batches(
+                case.folder.extract(extract.extract_id) / "rejected.parquet", ["record_no", "contact_type", "codes"]
+            )
+        ),
     )
 
 

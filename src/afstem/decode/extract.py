@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from afstem.errors import Unreadable
-from afstem.schema import NAMED_COLUMNS, NEEDED_COLUMNS, record_schema
+from afstem.schema import MAX_RECORD_NO, NAMED_COLUMNS, NEEDED_COLUMNS, record_schema
 
 REASONS = (
     "empty",  # no bytes at all, packed or unpacked
@@ -97,6 +97,8 @@ class ExtractReader(ABC):
         records = 0
         counted = 0
         for batch, physical in self._counted_batches():
+            if batch.num_rows and batch["record_no"][-1].as_py() > MAX_RECORD_NO:
+                raise Unreadable("too-large")
             records += batch.num_rows
             counted += physical
             if batch.num_rows:

@@ -8,7 +8,7 @@ without its parsing of free text. Both must agree with the library on every numb
 import importlib
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -204,21 +204,39 @@ def international_verdict(digits: str) -> Verdict | None:
     return None if number_type == _NO_TYPE else (f"+{code}{national}", number_type)
 
 
-@dataclass(frozen=True)
 class _Region:
-    """One region's numbers: a pattern with a group for each type, in the order in which the library tries them."""
+    """One region's numbers, decided by its types in the order in which the library tries them.
 
-    leading: re.Pattern[str] | None
-    types: re.Pattern[str]
-    mobile: re.Pattern[str]
-    mobile_is_fixed: bool
+    Patterns are compiled when the first number comes: a calling code may have two dozen regions, and each takes
+    milliseconds.
+    """
+
+    def __init__(self, metadata: Any) -> None:
+        self._metadata = metadata
+        self._mobile_is_fixed = bool(metadata.same_mobile_and_fixed_line_pattern)
+        self.leading = None if metadata.leading_digits is None else re.compile(metadata.leading_digits)
+
+    @cached_property
+    def _types(self) -> re.Pattern[str]:
+        """A group for each type."""
+        types = [*_ORDER_OF_TYPES, ("fixed_line", PhoneNumberType.FIXED_LINE)]
+        if not self._mobile_is_fixed:
+            types.append(("mobile", PhoneNumberType.MOBILE))
+        groups = "|".join(
+            f"(?P<type_{number_type}>{_full(getattr(self._metadata, name))})" for name, number_type in types
+        )
+        return re.compile(rf"(?={_full(self._metadata.general_desc)}\Z)(?:{groups})")
+
+    @cached_property
+    def _mobile(self) -> re.Pattern[str]:
+        return re.compile(_full(self._metadata.mobile))
 
     def type_of(self, national: str) -> int:
-        found = self.types.fullmatch(national)
+        found = self._types.fullmatch(national)
         if found is None or found.lastgroup is None:
             return _NO_TYPE
         number_type = int(found.lastgroup.removeprefix("type_"))
-        if number_type == PhoneNumberType.FIXED_LINE and (self.mobile_is_fixed or self.mobile.fullmatch(national)):
+        if number_type == PhoneNumberType.FIXED_LINE and (self._mobile_is_fixed or self._mobile.fullmatch(national)):
             return PhoneNumberType.FIXED_LINE_OR_MOBILE
         return number_type
 
@@ -274,21 +292,7 @@ def _calling_code(code: int) -> _CallingCode:
         general=re.compile(main.general_desc.national_number_pattern),
         lengths=tuple(main.general_desc.possible_length),
         local_lengths=tuple(main.general_desc.possible_length_local_only),
-        regions=tuple(_region(each) for each in metadata),
-    )
-
-
-def _region(metadata: Any) -> _Region:
-    mobile_is_fixed = bool(metadata.same_mobile_and_fixed_line_pattern)
-    types = [*_ORDER_OF_TYPES, ("fixed_line", PhoneNumberType.FIXED_LINE)]
-    if not mobile_is_fixed:
-        types.append(("mobile", PhoneNumberType.MOBILE))
-    groups = "|".join(f"(?P<type_{number_type}>{_full(getattr(metadata, name))})" for name, number_type in types)
-    return _Region(
-        leading=None if metadata.leading_digits is None else re.compile(metadata.leading_digits),
-        types=re.compile(rf"(?={_full(metadata.general_desc)}\Z)(?:{groups})"),
-        mobile=re.compile(_full(metadata.mobile)),
-        mobile_is_fixed=mobile_is_fixed,
+        regions=tuple(map(_Region, metadata)),
     )
 
 

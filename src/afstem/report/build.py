@@ -6,15 +6,16 @@ dataset), and a difference stops the run: a report that disagrees with itself is
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from afstem.errors import RunError
 from afstem.masking import display_value
@@ -26,23 +27,11 @@ SAMPLES_PER_CODE = 50
 SAMPLES_PER_ACTOR = 50
 DO_FIRST = 8
 
-_READ = pa.schema(
-    [
-        ("code", pa.int32()),
-        ("actor", pa.string()),
-        ("extract", pa.string()),
-        ("extract_id", pa.string()),
-        ("record_no", pa.int64()),
-        ("cpr_masked", pa.string()),
-        ("contact_type", pa.string()),
-        ("value", pa.string()),
-        ("reason", pa.string()),
-        ("is_primary", pa.bool_()),
-    ]
-)
-"""What the pages need of the rejections dataset; neither token nor reference."""
+_READ = ["actor", "extract", "extract_id", "record_no", "cpr_masked", "contact_type", "value", "is_primary", "reason"]
+"""What the pages need of the rejections dataset besides the code; neither token nor reference."""
 
 Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
 
 _COUNTED = ["findings", "primary", "extracts"]
 
@@ -54,9 +43,6 @@ class Counts:
     findings: int = 0
     primary: int = 0
     extracts: int = 0
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(self.findings + other.findings, self.primary + other.primary, self.extracts + other.extracts)
 
 
 @dataclass(frozen=True)
@@ -218,72 +204,59 @@ def outcome_counts(counts: Mapping[str, int]) -> dict[Outcome, int]:
 # --- the dataset ----------------------------------------------------------------------------------------------------
 
 
-FINDINGS_AT_ONCE = 200_000
-"""Small row groups are read together: grouping costs milliseconds however few rows there are."""
+FINDINGS_AT_ONCE = 131_072
 
 
-def _batches(rejections: Path) -> Iterator[pd.DataFrame]:
-    if not rejections.is_dir():
-        return
-    partitioning = ds.partitioning(pa.schema([("code", pa.int32())]), flavor="hive")
-    dataset = ds.dataset(rejections, format="parquet", partitioning=partitioning)
-    if not dataset.files:
-        return
-    waiting: list[pa.RecordBatch] = []
-    for batch in dataset.to_batches(columns=_READ.names):
-        waiting.append(batch)
-        if sum(part.num_rows for part in waiting) >= FINDINGS_AT_ONCE:
-            yield _frame(waiting)
-            waiting = []
-    if waiting:
-        yield _frame(waiting)
+def _batches(rejections: Path) -> Iterator[pa.Table]:
+    for path in sorted(rejections.glob("code=*/*.parquet")):
+        code = pa.scalar(int(path.parent.name.removeprefix("code=")), pa.int32())
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(FINDINGS_AT_ONCE, columns=_READ):
+                yield pa.Table.from_batches([batch]).append_column("code", pa.repeat(code, len(batch)))
 
 
-def _frame(batches: list[pa.RecordBatch]) -> pd.DataFrame:
-    return pa.Table.from_batches(batches).cast(_READ).to_pandas(integer_object_nulls=False)
-
-
-def _read_findings(rejections: Path, run_id: str) -> tuple[list[Stratum], pd.DataFrame]:
-    """Counts per stratum, and the findings that may become examples."""
-    tallies: pd.DataFrame | None = None
-    kept: pd.DataFrame | None = None
+def _read_findings(rejections: Path, run_id: str) -> tuple[list[Stratum], pa.Table | None]:
+    """Counts per stratum, and the findings that may become examples (None without any)."""
+    tallies: list[pa.Table] = []
+    kept: pa.Table | None = None
     for findings in _batches(rejections):
-        whole = findings["record_no"].isna()
-        findings["findings"] = 1
-        findings["extracts"] = whole.astype("int64")
-        findings["primary"] = (findings["is_primary"] & ~whole).astype("int64")
-        findings["lot"] = sampling.draw(findings, run_id)
-        counted = findings[[*sampling.STRATUM, *_COUNTED]]
-        tallies = counted if tallies is None else pd.concat([tallies, counted])
-        tallies = tallies.groupby(sampling.STRATUM, as_index=False)[_COUNTED].sum()
-        chosen = sampling.lowest(findings)
-        kept = chosen if kept is None else sampling.lowest(pd.concat([kept, chosen]))
-    if tallies is None or kept is None:
-        return [], _READ.empty_table().to_pandas().assign(lot=0)
-    columns = [tallies[name].tolist() for name in (*sampling.STRATUM, *_COUNTED)]
-    strata = [
-        Stratum(code, actor, reason, Counts(findings, primary, extracts))
-        for code, actor, reason, findings, primary, extracts in zip(*columns, strict=True)
-    ]
-    return strata, kept
+        tallies.append(_tally(findings))
+        chosen = sampling.lowest(findings.append_column("lot", pa.array(sampling.draw(findings, run_id))))
+        kept = chosen if kept is None else sampling.lowest(pa.concat_tables([kept, chosen]))
+    if kept is None:
+        return [], None
+    total = pa.concat_tables(tallies).group_by(sampling.STRATUM, use_threads=False)
+    rows = total.aggregate([(name, "sum") for name in _COUNTED])
+    return [Stratum(code, actor, reason, Counts(*counts)) for code, actor, reason, *counts in _rows(rows)], kept
 
 
-def _samples(kept: pd.DataFrame, group: str, size: int) -> dict[Any, tuple[Sample, ...]]:
+def _tally(findings: pa.Table) -> pa.Table:
+    """Counts per stratum of one batch."""
+    whole = pc.is_null(findings["record_no"])
+    counted = findings.select(sampling.STRATUM)
+    for name, counts in (
+        ("findings", pa.repeat(True, len(findings))),
+        ("primary", pc.and_not(findings["is_primary"], whole)),
+        ("extracts", whole),
+    ):
+        counted = counted.append_column(name, counts.cast(pa.int64()))
+    by_stratum = counted.group_by(sampling.STRATUM, use_threads=False)
+    return by_stratum.aggregate([(name, "sum") for name in _COUNTED]).rename_columns([*sampling.STRATUM, *_COUNTED])
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+
+def _samples(kept: pa.Table | None, group: str, size: int) -> dict[Any, tuple[Sample, ...]]:
     """The examples of every code, or of every actor."""
-    chosen = pa.Table.from_pandas(sampling.spread(kept, group, size), _READ, preserve_index=False)
+    if kept is None:
+        return {}
     samples: dict[Any, list[Sample]] = {}
-    for row in chosen.to_pylist():
-        sample = Sample(
-            code=row["code"],
-            actor=row["actor"],
-            extract=row["extract"],
-            record_no=row["record_no"],
-            cpr_masked=row["cpr_masked"],
-            contact_type=row["contact_type"],
-            value=None if row["value"] is None else display_value(row["value"]),
-            reason=row["reason"],
-        )
-        samples.setdefault(row[group], []).append(sample)
+    for row in _rows(sampling.spread(kept, group, size).select([field.name for field in fields(Sample)])):
+        sample = Sample(*row)
+        shown = sample if sample.value is None else replace(sample, value=display_value(sample.value))
+        samples.setdefault(getattr(sample, group), []).append(shown)
     return {key: tuple(of_key) for key, of_key in samples.items()}
 
 
@@ -291,21 +264,24 @@ def _samples(kept: pd.DataFrame, group: str, size: int) -> dict[Any, tuple[Sampl
 
 
 def _sum(strata: Iterable[Stratum]) -> Counts:
-    return sum((stratum.counts for stratum in strata), Counts())
+    counts = [stratum.counts for stratum in strata]
+    return Counts(
+        findings=sum(count.findings for count in counts),
+        primary=sum(count.primary for count in counts),
+        extracts=sum(count.extracts for count in counts),
+    )
 
 
 def _by(strata: Iterable[Stratum], key: Callable[[Stratum], Key]) -> dict[Key, Counts]:
     """Counts per key, most findings first."""
-    sums: dict[Key, Counts] = {}
-    for stratum in strata:
-        sums[key(stratum)] = sums.get(key(stratum), Counts()) + stratum.counts
+    sums = {name: _sum(of_key) for name, of_key in _grouped(strata, key).items()}
     return dict(sorted(sums.items(), key=lambda item: (-item[1].findings, item[0])))
 
 
-def _grouped(strata: Iterable[Stratum], key: Callable[[Stratum], Key]) -> dict[Key, list[Stratum]]:
-    groups: dict[Key, list[Stratum]] = {}
-    for stratum in strata:
-        groups.setdefault(key(stratum), []).append(stratum)
+def _grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups
 
 
@@ -317,7 +293,7 @@ def _do_first(strata: list[Stratum]) -> tuple[ToDo, ...]:
     return tuple(todos[:DO_FIRST])
 
 
-def _code_reports(rejections: Path, strata: list[Stratum], kept: pd.DataFrame) -> dict[int, CodeReport]:
+def _code_reports(rejections: Path, strata: list[Stratum], kept: pa.Table | None) -> dict[int, CodeReport]:
     """A report of every code of the rules and, after them, of every other code in the dataset."""
     of_code = _grouped(strata, lambda stratum: stratum.code)
     samples = _samples(kept, "code", SAMPLES_PER_CODE)
@@ -336,9 +312,10 @@ def _code_reports(rejections: Path, strata: list[Stratum], kept: pd.DataFrame) -
 
 
 def _actor_reports(
-    manifest: Mapping[str, Any], extracts: Iterable[Extract], strata: list[Stratum], kept: pd.DataFrame
+    manifest: Mapping[str, Any], extracts: Iterable[Extract], strata: list[Stratum], kept: pa.Table | None
 ) -> dict[str, ActorReport]:
     of_actor = _grouped(strata, lambda stratum: stratum.actor)
+    balance = _grouped(manifest["balance"], itemgetter("actor"))
     samples = _samples(kept, "actor", SAMPLES_PER_ACTOR)
     return {
         actor["id"]: ActorReport(
@@ -349,7 +326,7 @@ def _actor_reports(
             reason=actor["reason"],
             records=actor["records"],
             outcomes=outcome_counts(actor["outcomes"]),
-            balance=_sum_balance(row for row in manifest["balance"] if row["actor"] == actor["id"]),
+            balance=_sum_balance(balance.get(actor["id"], [])),
             extracts=tuple(extract for extract in extracts if extract.actor == actor["id"]),
             counts=_sum(of_actor.get(actor["id"], [])),
             codes=_by(of_actor.get(actor["id"], []), lambda stratum: stratum.code),
@@ -405,8 +382,9 @@ def _check_balance(manifest: Mapping[str, Any]) -> None:
     for what, records, outcomes in parts:
         if sum(outcome_counts(outcomes).values()) != records:
             raise RunError(f"the report does not balance: {what}")
+    balance = _grouped(manifest["balance"], itemgetter("actor"))
     for actor in manifest["actors"]:
-        rows = [row for row in manifest["balance"] if row["actor"] == actor["id"]]
+        rows = balance.get(actor["id"], [])
         for name, total in (("records", actor["records"]), *outcome_counts(actor["outcomes"]).items()):
             if sum(row[name] for row in rows) != total:
                 raise RunError(f"the report does not balance: actor {actor['id']}, {name} by contact type")

@@ -10,8 +10,6 @@ import pyarrow as pa
 
 from afstem.decode import Header
 from afstem.intake import ExtractSummary, were_read
-from afstem.report.build import build_report
-from afstem.report.pages import write_pages
 from afstem.report.receipts import write_receipts
 from afstem.report.rejections import write_rejections
 from afstem.settings import Actor
@@ -26,7 +24,11 @@ def write_report(
     extracts: Sequence[ExtractSummary],
 ) -> None:
     """Write Parquet, receipts, manifest and pages of a settled run into ``folder``."""
-    write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts, staged.memories())
+    # Here, because only a run that is settled needs what makes pages.
+    from afstem.report.build import build_report
+    from afstem.report.pages import write_pages
+
+    write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts)
     outcomes = folder / "outcomes"
     outcomes.mkdir()
     for path in sorted(staged.outcomes.glob("*.parquet")):

@@ -1,60 +1,88 @@
-"""The list of runs that have a report, at the top of the reports folder; made from their manifests alone."""
+"""The runs that have a report, as the list of runs at the top of the reports folder tells of them.
 
+A line of that list is made from a run's manifest once, and kept in ``runs.json``: else every night would read the
+manifests of all nights before it, tens of kilobytes each. The file can be deleted: the next run makes it anew.
+"""
+
+import json
+import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from afstem.report.build import outcome_counts
-from afstem.report.markup import moment_in, render
-from afstem.report.texts import LANGUAGES
+from afstem.private_files import read_json
 from afstem.schema import Outcome
+
+log = logging.getLogger(__name__)
+
+LINES = "runs.json"
 
 
 @dataclass(frozen=True)
 class PastRun:
-    """One line of the history."""
+    """One line of the history; times and days are ISO 8601, as in the manifest."""
 
     run_id: str
-    started_at: datetime
+    started_at: str
     timezone: str
-    as_of: date
+    as_of: str
     dry_run: bool
     status: str
     records: int
-    outcomes: Mapping[Outcome, int]
+    outcomes: Mapping[str, int]
     findings: int
     actors: int
     delivered: int
 
+    @property
+    def moment(self) -> datetime:
+        return datetime.fromisoformat(self.started_at)
 
-def write_history(reports_folder: Path, manifests: Iterable[Mapping[str, Any]]) -> None:
-    """Write ``index.html`` and ``index.en.html`` of the reports folder; the manifests come newest first.
-
-    Each page is replaced whole: whoever reads it meanwhile sees the old one or the new one.
-    """
-    runs = [_past_run(manifest) for manifest in manifests]
-    for language in LANGUAGES:
-        page = render("history.html.j2", language, "index", runs=runs, moment_in=partial(moment_in, language))
-        unfinished = reports_folder / f".{language.page('index')}.tmp"
-        unfinished.write_text(page, encoding="utf-8", newline="\n")
-        unfinished.replace(reports_folder / language.page("index"))
+    @property
+    def day(self) -> date:
+        return date.fromisoformat(self.as_of)
 
 
-def _past_run(manifest: Mapping[str, Any]) -> PastRun:
+def past_run(manifest: Mapping[str, Any]) -> PastRun:
     deliveries = [actor["delivery"] for actor in manifest["actors"]]
     return PastRun(
         run_id=manifest["run_id"],
-        started_at=datetime.fromisoformat(manifest["started_at"]),
+        started_at=manifest["started_at"],
         timezone=manifest["timezone"],
-        as_of=date.fromisoformat(manifest["as_of"]),
+        as_of=manifest["as_of"],
         dry_run=manifest["dry_run"],
         status=manifest["status"],
         records=manifest["records"],
-        outcomes=outcome_counts(manifest["outcomes"]),
+        outcomes={outcome.value: manifest["outcomes"].get(outcome.value, 0) for outcome in Outcome},
         findings=sum(manifest["findings"].values()),
         actors=len(deliveries),
         delivered=deliveries.count("delivered"),
     )
+
+
+def past_runs(reports: Path) -> list[PastRun]:
+    """Every published run, newest first."""
+    known = _known(reports)
+    runs = []
+    for path in sorted(reports.glob("[0-9]*T*Z-*/run.json"), reverse=True):
+        try:
+            runs.append(known.get(path.parent.name) or past_run(read_json(path)))
+        except ValueError:
+            log.warning("%s is damaged; the history of runs goes without it", path)
+    return runs
+
+
+def keep(reports: Path, runs: Iterable[PastRun]) -> None:
+    """Write the lines for the nights to come."""
+    unfinished = reports / f".{LINES}.tmp"
+    unfinished.write_text(json.dumps([asdict(run) for run in runs], indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(reports / LINES)
+
+
+def _known(reports: Path) -> dict[str, PastRun]:
+    try:
+        return {line["run_id"]: PastRun(**line) for line in read_json(reports / LINES)}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}  # not there, damaged or of another version: the manifests tell all of it

@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import afstem
 from afstem.balance import Balance, OutcomeCounts
 from afstem.intake import Delivery, ExtractSummary
 from afstem.rules import RULES
@@ -43,7 +42,7 @@ def build_manifest(
         "timezone": settings.timezone,
         "dry_run": plan.dry_run,
         "status": "completed-with-refusals" if trouble else "completed",
-        "afstem_version": afstem.__version__,
+        "afstem_version": version("afstem"),
         "rules_digest": rules_digest(settings),
         "validators": {name: version(name) for name in VALIDATORS},
         "records": sum(extract.records for extract in extracts),

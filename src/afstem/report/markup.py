@@ -5,27 +5,24 @@ output is escaped, characters that cannot be seen are written out, and the page'
 and any style but its own.
 """
 
+import sys
 from base64 import b64encode
+from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
+from importlib.metadata import version
 from math import ceil
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
+from markupsafe import Markup, escape
 
-from afstem.report.texts import (
-    LANGUAGES,
-    Language,
-    fix_texts,
-    plain_texts,
-    reason_texts,
-    visible,
-    whose_move,
-    whose_move_texts,
-)
+from afstem.report.language import LANGUAGES, Language
+from afstem.report.texts import fix_texts, plain_texts, reason_texts, visible, whose_move, whose_move_texts
 from afstem.rules import RULE_OF_CODE
 from afstem.schema import Outcome
 
@@ -45,6 +42,7 @@ def render(template: str, language: Language, stem: str, **shown: Any) -> str:
         page=language.page,
         t=language.text,
         num=partial(number, language),
+        why=partial(why, language),
         kilobytes=partial(kilobytes, language),
         heat_steps=_heat_words(language),
         **shown,
@@ -53,8 +51,15 @@ def render(template: str, language: Language, stem: str, **shown: Any) -> str:
 
 def number(language: Language, count: int, name: object) -> Markup:
     """A count as it is read, with the raw number and a name for whoever compares pages."""
-    shown = language.number(count)
-    return Markup('<data value="{}" data-name="{}">{}</data>').format(count, visible(str(name)), shown)
+    # Not by `Markup.format`, which takes five times as long: a page has hundreds of numbers.
+    safe = escape(visible(str(name)))
+    return Markup(f'<data value="{count:d}" data-name="{safe}">{language.number(count)}</data>')  # noqa: S704
+
+
+@cache
+def why(language: Language, code: int | None, slug: str) -> Markup:
+    """What a reason says, ready for the page: each is shown hundreds of times."""
+    return escape(visible(language.pick(reason_texts(code, slug))))
 
 
 def kilobytes(language: Language, size: int) -> str:
@@ -83,7 +88,28 @@ def _heat_words(language: Language) -> list[str]:
 
 
 def _finalize(shown: Any) -> Any:
-    return visible(shown) if isinstance(shown, str) and not hasattr(shown, "__html__") else shown
+    return visible(shown) if type(shown) is str else shown  # Markup, which is safe already, is another type
+
+
+class _CompiledTemplates(FileSystemBytecodeCache):
+    """Compiled templates, kept beside the templates as Python keeps compiled modules, and by the same rules.
+
+    To compile them takes as long as to write the pages of twenty actors.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(str(Path(__file__).parent / "templates" / "__pycache__"))
+
+    def get_source_checksum(self, source: str) -> str:
+        # What a template compiles to depends on Jinja, and on the options below, too.
+        return super().get_source_checksum(version("jinja2") + Path(__file__).read_text(encoding="utf-8") + source)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if sys.dont_write_bytecode:
+            return
+        with suppress(OSError):  # installed where this user may not write: compiled anew every time
+            Path(self.directory).mkdir(exist_ok=True)
+            super().dump_bytecode(bucket)
 
 
 @cache
@@ -91,6 +117,7 @@ def _environment() -> Environment:
     # select_autoescape() looks at the ending and would leave `x.html.j2` alone.
     environment = Environment(
         loader=PackageLoader("afstem.report"),
+        bytecode_cache=_CompiledTemplates(),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,
@@ -105,7 +132,6 @@ def _environment() -> Environment:
         rules=RULE_OF_CODE,
         plain_texts=plain_texts,
         fix_texts=fix_texts,
-        reason_texts=reason_texts,
         whose_move=whose_move,
         whose_move_texts=whose_move_texts,
         heat=heat,

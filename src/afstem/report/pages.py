@@ -1,16 +1,18 @@
-"""The pages of one run: the first page, one of each error code, one of each actor; in two languages.
+"""The pages of one run: the first page, one of each error code, one of each actor; and the list of runs above them.
 
-The pages are static and stand alone: no script, no network, relative links. What they show is `ReportData`, so their
-size does not grow with the rejections.
+The pages are in two languages, static, and stand alone: no script, no network, relative links. What they show is
+`ReportData`, so their size does not grow with the rejections.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from afstem.report.build import ReportData
+from afstem.report.history import PastRun
+from afstem.report.language import LANGUAGES, Language
 from afstem.report.markup import moment_in, render
-from afstem.report.texts import LANGUAGES, Language
 
 
 def write_pages(folder: Path, data: ReportData) -> None:
@@ -27,6 +29,18 @@ def write_pages(folder: Path, data: ReportData) -> None:
         for actor in data.actors.values():
             stem = f"actors/{actor.id}"
             _write(folder, stem, language, render("actor.html.j2", language, stem, **shown, actor=actor))
+
+
+def write_history(reports: Path, runs: Sequence[PastRun]) -> None:
+    """Write ``index`` into the reports folder; the runs come newest first.
+
+    Each page is replaced whole: whoever reads it meanwhile sees the old one or the new one.
+    """
+    for language in LANGUAGES:
+        page = render("history.html.j2", language, "index", runs=runs, moment_in=partial(moment_in, language))
+        unfinished = reports / f".{language.page('index')}.tmp"
+        unfinished.write_text(page, encoding="utf-8", newline="\n")
+        unfinished.replace(reports / language.page("index"))
 
 
 def _overview(data: ReportData) -> dict[str, Any]:

@@ -3,16 +3,20 @@
 import logging
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from afstem.private_files import read_json, sync_folder
-from afstem.report.history import write_history
+from afstem.private_files import read_json, sync
+from afstem.report.history import keep, past_runs
 
 log = logging.getLogger(__name__)
 
 PREPARING = ".preparing-"
 PREPARED = ".prepared-"
+
+SYNCED_AT_ONCE = 8
+"""A disk that is asked to write many small files at the same time does it in few strokes."""
 
 
 def prepare(reports: Path, run_id: str, build: Callable[[Path], None]) -> None:
@@ -24,10 +28,11 @@ def prepare(reports: Path, run_id: str, build: Callable[[Path], None]) -> None:
             shutil.rmtree(folder)
     unfinished.mkdir(parents=True)
     build(unfinished)
-    for folder in (unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())):
-        sync_folder(folder)
+    with ThreadPoolExecutor(SYNCED_AT_ONCE) as workers:
+        for _ in workers.map(sync, (unfinished, *unfinished.rglob("*"))):
+            pass
     unfinished.rename(prepared)
-    sync_folder(reports)
+    sync(reports)
 
 
 def exists(reports: Path, run_id: str) -> bool:
@@ -37,12 +42,17 @@ def exists(reports: Path, run_id: str) -> bool:
 
 def publish(reports: Path, run_id: str) -> Path:
     """Give a prepared report its name and write it into the history of runs; repeating it changes nothing."""
+    # Here, because only a run that is done needs what makes pages.
+    from afstem.report.pages import write_history
+
     final = reports / run_id
     if not final.exists():
         (reports / f"{PREPARED}{run_id}").rename(final)
-        sync_folder(reports)
+        sync(reports)
     try:
-        write_history(reports, published_manifests(reports))
+        runs = past_runs(reports)
+        keep(reports, runs)
+        write_history(reports, runs)
     except OSError as error:
         # The run is done and its report stands: a page that lists it, and is written anew by every run, can wait.
         log.warning("the history of runs in %s could not be written: %s", reports, error.strerror)
@@ -61,14 +71,3 @@ def manifest_of(reports: Path, run_id: str) -> dict[str, Any]:
     folder = published if published.exists() else reports / f"{PREPARED}{run_id}"
     manifest: dict[str, Any] = read_json(folder / "run.json")
     return manifest
-
-
-def published_manifests(reports: Path) -> list[dict[str, Any]]:
-    """The manifests of all published runs, newest first."""
-    manifests = []
-    for path in sorted(reports.glob("[0-9]*T*Z-*/run.json"), reverse=True):
-        try:
-            manifests.append(read_json(path))
-        except ValueError:
-            log.warning("%s is damaged; the history of runs goes without it", path)
-    return manifests

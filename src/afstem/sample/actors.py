@@ -5,9 +5,9 @@ mostly jobcentres and municipalities, at most 22 unemployment funds, now and the
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import count, cycle
+from itertools import chain, count, cycle, islice
 
 from afstem.sample.layouts import Layout
 from afstem.schema import NAMED_COLUMNS, ActorType
@@ -149,6 +149,12 @@ def invent_actors(number: int, dirty: bool) -> list[InventedActor]:
     """
     actors = [*_first_twelve()[:number], *_ordinary_actors(max(0, number - 12))]
     return actors if dirty else [_without_trouble(actor) for actor in actors]
+
+
+def invent_writers(number: int, layout: Layout) -> list[InventedActor]:
+    """As many actors that may write, without a trouble, each with one extract in this layout."""
+    writers = (actor for actor in chain(_first_twelve(), _ordinary_actors(2 * number)) if actor.may_write)
+    return [replace(actor, deliveries=_delivered(layout), trouble=None) for actor in islice(writers, number)]
 
 
 def actors_toml(actors: list[InventedActor]) -> str:

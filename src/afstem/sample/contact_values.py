@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from afstem.sample.text_columns import Ints, spell
 from afstem.schema import ContactType
 
+CODES = {ContactType.MOBILE: "1", ContactType.LANDLINE: "2", ContactType.EMAIL: "3"}
+"""Identifiers of the shipped codelist (SPEC 2.5)."""
+
 STORED_VERSION = 0
 
 # Three-digit ranges in which every number is both mobile and fixed line in phonenumbers' metadata. No third digit
@@ -45,13 +48,13 @@ _DOMAINS = pa.array(
 def phone_numbers(ordinals: Ints, contact_type: ContactType, version: Ints, seed: int) -> Ints:
     """Danish numbers of eight digits, as integers, one for each citizen and version."""
     ranges = _LANDLINE_RANGES if contact_type == ContactType.LANDLINE else _MOBILE_RANGES
-    drawn = _scattered(ordinals, contact_type, version, seed)
+    drawn = scattered(ordinals, contact_type, version, seed)
     return ranges[drawn % len(ranges)] * 100_000 + (drawn >> 20) % 100_000
 
 
 def email_addresses(ordinals: Ints, version: Ints, seed: int) -> pa.StringArray:
     """Addresses as email_validator would normalise them, one for each citizen and version."""
-    drawn = _scattered(ordinals, ContactType.EMAIL, version, seed)
+    drawn = scattered(ordinals, ContactType.EMAIL, version, seed)
     return pc.binary_join_element_wise(
         _LOCAL_PARTS.take(pa.array(drawn % len(_LOCAL_PARTS))),
         spell((drawn >> 12) % 1_000_000, 6, ["######"]),
@@ -60,8 +63,8 @@ def email_addresses(ordinals: Ints, version: Ints, seed: int) -> pa.StringArray:
     )
 
 
-def _scattered(ordinals: Ints, contact_type: int, version: Ints, seed: int) -> Ints:
-    """62 bits for each citizen that look drawn (the finaliser of splitmix64)."""
+def scattered(ordinals: Ints, contact_type: int, version: Ints | int, seed: int) -> Ints:
+    """62 bits for each citizen that look drawn (the finaliser of splitmix64); versions go from 0 to 63."""
     salt = (seed * 1_000_003 + contact_type + 1) * 0x9E3779B97F4A7C15 % 2**64
     bits: npt.NDArray[np.uint64] = (ordinals * 64 + version).astype(np.uint64) + np.uint64(salt)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,8 +1,7 @@
 """One extract: clean records in bulk, odd ones put in the place of some of them.
 
-Every clean record is about a citizen whom the actor may write. Each of the actor's ordinary citizens appears with a
-mobile number, a landline number and an email, each by its share; about half the values are what the store holds
-already, a few are removals. Written in chunks, so that memory does not grow with the actor.
+Every clean record is about a citizen whom the actor may write. Which they are is drawn in `bulk`, or in `night` if a
+usual night is asked for. Written in chunks, so that memory does not grow with the actor.
 """
 
 import datetime
@@ -16,43 +15,33 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from afstem.sample.actors import Delivery
-from afstem.sample.contact_values import STORED_VERSION, email_addresses, phone_numbers
+from afstem.sample.bulk import Bulk, columns_of, draw_ordinary
 from afstem.sample.curiosities import CURIOSITIES
 from afstem.sample.dirt import DIRT
 from afstem.sample.layouts import (
-    DEPARTMENTS,
     Draft,
     Layout,
     csv_lines,
-    department_cells,
     encoded,
     header_line,
     json_lines,
     line_of,
-    time_texts,
 )
+from afstem.sample.night import Night
 from afstem.sample.oddities import Oddity, Scene
-from afstem.sample.population import Population
-from afstem.sample.reference_files import CODES
+from afstem.sample.population import Bools, Population
 from afstem.sample.surroundings import Surroundings
-from afstem.sample.text_columns import Ints, content_of, replaced, spell
-from afstem.schema import NAMED_COLUMNS, ContactType
+from afstem.sample.text_columns import Ints, content_of, replaced
+from afstem.schema import NAMED_COLUMNS
 
 CHUNK_CITIZENS = 150_000
 CURIOUS_SHARE = 0.02
 """How many of the records look odd and are accepted, beside those placed on purpose."""
-
-_SENT_SHARES = np.array([0.75, 0.25, 0.65])
-"""How often an actor has a mobile number, a landline number and an email of a citizen of its own."""
 _CORRECTED_SHARE = 0.10
-_CONFIRMED_SHARE = 0.5
-_REMOVED_SHARE = 0.02
 
 
 @dataclass
@@ -74,18 +63,6 @@ class Written:
         self.rejected += other.rejected
 
 
-@dataclass(frozen=True)
-class _Bulk:
-    """Clean records by column, in the order of their citizens; ``starts`` says where each citizen begins."""
-
-    number: Ints
-    contact_type: npt.NDArray[np.int8]
-    value: pa.StringArray
-    seconds: Ints
-    reference: Ints
-    starts: Ints
-
-
 def fits(oddity: Oddity, layout: Layout, pools: dict[str, list[int]]) -> bool:
     """Whether this kind of record can stand in such an extract of such an actor."""
     written_as_line = oddity.line is None or layout.format != "parquet"
@@ -101,10 +78,12 @@ def write_extract(
     dirty: float,
     today: datetime.date,
     entropy: tuple[int, ...],
+    night: Night | None = None,
 ) -> Written:
     """Write one extract: ``placed`` odd records on purpose, then so many more that ``dirty`` is their share.
 
-    ``entropy`` is what makes this extract differ from others; the same gives the same bytes.
+    ``entropy`` is what makes this extract differ from others; the same gives the same bytes. With a ``night`` the
+    clean records are those of the night, else of every kind.
     """
     rng = np.random.Generator(np.random.PCG64(entropy))
     # Scalars are drawn much faster by Python's own generator.
@@ -119,8 +98,12 @@ def write_extract(
     written = Written()
     with _writing(path, delivery.layout) as write:
         for begin in range(0, max(1, len(citizens)), CHUNK_CITIZENS):
-            bulk = _draw_bulk(population, citizens[begin : begin + CHUNK_CITIZENS], around, delivery, rng, today)
-            columns = _columns_of(bulk, delivery.layout, rng)
+            some = citizens[begin : begin + CHUNK_CITIZENS]
+            if night:
+                bulk = night.draw(some, around, delivery.layout, rng)
+            else:
+                bulk = draw_ordinary(population, some, around, delivery, rng, today)
+            columns = columns_of(bulk, delivery.layout, rng)
             chosen = list(placed) if begin == 0 else []
             by_code = sum(kind.records for kind in chosen if kind.code is not None)
             wanted = (round(len(bulk.number) * CURIOUS_SHARE), round(len(bulk.number) * dirty) - by_code)
@@ -143,7 +126,7 @@ class _LineWriter:
 
     def __call__(
         self,
-        bulk: _Bulk,
+        bulk: Bulk,
         columns: dict[str, pa.Array],
         chosen: list[Oddity],
         scene: Scene,
@@ -157,7 +140,7 @@ class _LineWriter:
         else:
             first, size = bulk.starts[:-1], np.diff(bulk.starts)
             lines = json_lines(columns, bulk.starts, self._layout)
-        at, chosen = _places(len(first), chosen, rng)
+        at, chosen = _places(len(first), chosen, rng, bulk.news)
         odd = []
         for oddity, draft in zip(chosen, _odd_drafts(columns, first, at, chosen, scene), strict=True):
             line = line_of(draft, self._layout)
@@ -176,14 +159,14 @@ class _ParquetWriter:
 
     def __call__(
         self,
-        bulk: _Bulk,
+        bulk: Bulk,
         columns: dict[str, pa.Array],
         chosen: list[Oddity],
         scene: Scene,
         rng: np.random.Generator,
         written: Written,
     ) -> None:
-        at, chosen = _places(len(bulk.number), chosen, rng)
+        at, chosen = _places(len(bulk.number), chosen, rng, bulk.news)
         drafts = _odd_drafts(columns, np.arange(len(bulk.number)), at, chosen, scene)
         mixed = {}
         for field_name in self._layout.fields:
@@ -202,7 +185,7 @@ class _ParquetWriter:
             self._writer = pq.ParquetWriter(self._file, table.schema, compression="zstd")
         self._writer.write_table(table)
 
-    def _as_delivered(self, field_name: str, column: pa.BinaryArray, bulk: _Bulk) -> pa.Array:
+    def _as_delivered(self, field_name: str, column: pa.BinaryArray, bulk: Bulk) -> pa.Array:
         if self._layout.typed and field_name == "kontaktdatatype":
             return column.cast(pa.string()).cast(pa.int32())
         if self._layout.typed and field_name == "registreret":
@@ -230,85 +213,17 @@ def _writing(path: Path, layout: Layout) -> Iterator[_LineWriter | _ParquetWrite
             yield _LineWriter(file, layout)
 
 
-def _draw_bulk(
-    population: Population,
-    citizens: Ints,
-    around: Surroundings,
-    delivery: Delivery,
-    rng: np.random.Generator,
-    today: datetime.date,
-) -> _Bulk:
-    sent = rng.random((len(citizens), len(ContactType))) < _SENT_SHARES
-    row, contact_type = np.nonzero(sent)
-    ordinal = citizens[row]
-    # A version of its own for each actor, so that actors contradict each other.
-    own_version = 1 + around.position % 50
-    version = np.where(rng.random(len(ordinal)) < _CONFIRMED_SHARE, STORED_VERSION, own_version)
-    if delivery.corrections:
-        version = np.full(len(ordinal), 51)
-    protected = (contact_type == ContactType.EMAIL) & population.email_subscribed[ordinal]
-    removes = (rng.random(len(ordinal)) < _REMOVED_SHARE) & ~protected
-    midnight = np.datetime64(today, "s").astype(np.int64)
-    oldest = 10 if delivery.corrections else 150
-    starts = np.concatenate([[0], np.cumsum(sent.sum(axis=1))])
-    return _Bulk(
-        number=population.number[ordinal],
-        contact_type=contact_type.astype(np.int8),
-        value=_values(ordinal, contact_type, version, removes, delivery.layout, population.seed, rng),
-        seconds=midnight - rng.integers(1, oldest * 86_400, size=len(ordinal)),
-        reference=rng.integers(0, 10_000_000, size=len(ordinal)),
-        starts=np.unique(starts),
-    )
-
-
-def _values(
-    ordinal: Ints,
-    contact_type: Ints,
-    version: Ints,
-    removes: npt.NDArray[np.bool_],
-    layout: Layout,
-    seed: int,
-    rng: np.random.Generator,
-) -> pa.StringArray:
-    """What stands as ``kontaktdata``, null for a removal."""
-    parts, rows = [], []
-    for kind in ContactType:
-        at = np.flatnonzero(contact_type == kind)
-        rows.append(at)
-        if kind == ContactType.EMAIL:
-            parts.append(email_addresses(ordinal[at], version[at], seed))
-        else:
-            numbers = phone_numbers(ordinal[at], kind, version[at], seed)
-            parts.append(spell(numbers, 8, layout.phone, rng.integers(0, len(layout.phone), size=len(at))))
-    back = np.argsort(np.concatenate(rows), kind="stable")
-    values = pa.concat_arrays(parts).take(pa.array(back))
-    return pc.if_else(pa.array(removes), pa.scalar(None, pa.string()), values)
-
-
-def _columns_of(bulk: _Bulk, layout: Layout, rng: np.random.Generator) -> dict[str, pa.Array]:
-    """Every column as text, by its name in lower case; others than those of SPEC 2.3 are ready for their format."""
-    size = len(bulk.number)
-    codes = pa.array([CODES[contact_type] for contact_type in ContactType])
-    departments = department_cells(layout) if layout.format == "csv" else pa.array(DEPARTMENTS)
-    columns = {
-        "personnummer": spell(bulk.number, 10, layout.cpr, rng.integers(0, len(layout.cpr), size=size)),
-        "kontaktdatatype": codes.take(pa.array(bulk.contact_type)),
-        "kontaktdata": bulk.value,
-        "registreret": time_texts(bulk.seconds, layout),
-        "reference": spell(bulk.reference, 7, ["S#######"]),
-    }
-    others = {
-        field: departments.take(pa.array(rng.integers(0, len(DEPARTMENTS), size=size)))
-        for field in layout.fields
-        if field not in columns
-    }
-    return columns | others
-
-
-def _places(units: int, chosen: list[Oddity], rng: np.random.Generator) -> tuple[Ints, list[Oddity]]:
+def _places(
+    units: int, chosen: list[Oddity], rng: np.random.Generator, news: Bools | None
+) -> tuple[Ints, list[Oddity]]:
     """Where the odd records stand, and those there is room for: only odd places, so that each has a clean neighbour."""
-    chosen = chosen[: units // 2]
-    return 1 + 2 * rng.permutation(units // 2)[: len(chosen)], chosen
+    places = 1 + 2 * rng.permutation(units // 2)
+    if news is None:
+        return places[: len(chosen)], chosen[: len(places)]
+    among_news, among_others = places[news[places]], places[~news[places]]
+    accepted = [oddity for oddity in chosen if oddity.code is None][: len(among_news)]
+    rejected = [oddity for oddity in chosen if oddity.code is not None][: len(among_others)]
+    return np.concatenate([among_news[: len(accepted)], among_others[: len(rejected)]]), accepted + rejected
 
 
 def _odd_drafts(columns: dict[str, pa.Array], first: Ints, at: Ints, chosen: list[Oddity], scene: Scene) -> list[Draft]:

@@ -26,6 +26,18 @@ _AT_LEAST_OF_ALL = 120
 
 
 @dataclass(frozen=True)
+class Relations:
+    """How many of the citizens have a relation of each kind. Every citizen has a municipality."""
+
+    jobcenter: float = 0.30
+    fund: float = 0.50
+    former: float = 0.15
+    future: float = 0.03
+    guest: float = 0.04
+    external: float = 0.02
+
+
+@dataclass(frozen=True)
 class Population:
     """All citizens, by ordinal.
 
@@ -93,18 +105,20 @@ _RELATIONS = (*_OWN_OF_TYPE.values(), "former", "future", "guest")
 
 
 class _Members:
-    """The ordinals grouped by actor."""
+    """The ordinals grouped by actor, in 32 bits: there are seven such groupings of all citizens."""
 
     def __init__(self, actors: Actors) -> None:
-        self._order = np.argsort(actors, kind="stable")
+        self._order = np.argsort(actors, kind="stable").astype(np.int32)
         self._sorted = actors[self._order]
 
     def of(self, actor: int) -> Ints:
         begin, end = np.searchsorted(self._sorted, [actor, actor + 1])
-        return self._order[begin:end]
+        return self._order[begin:end].astype(np.int64)
 
 
-def invent_population(citizens: int, actors: list[InventedActor], seed: int) -> Population:
+def invent_population(
+    citizens: int, actors: list[InventedActor], seed: int, shares: Relations = Relations()
+) -> Population:
     """Citizens spread over the actors; organisations differ in size as they do in life."""
     rng = np.random.Generator(np.random.PCG64([seed, 0]))
     positions = {of_type: np.flatnonzero([actor.type == of_type for actor in actors]) for of_type in ActorType}
@@ -119,13 +133,13 @@ def invent_population(citizens: int, actors: list[InventedActor], seed: int) -> 
         return np.where(rng.random(citizens) < share, drawn, NOBODY).astype(np.int16)
 
     kommune = some((ActorType.KOMMUNE,), 1.0)
-    jobcenter = some((ActorType.JOBCENTER,), 0.30)
-    fund = some((ActorType.A_KASSE,), 0.50)
+    jobcenter = some((ActorType.JOBCENTER,), shares.jobcenter)
+    fund = some((ActorType.A_KASSE,), shares.fund)
     writers = (ActorType.KOMMUNE, ActorType.JOBCENTER, ActorType.A_KASSE)
     own = (kommune, jobcenter, fund)
-    former = _unless(some(writers, 0.15), own)
-    future = _unless(some(writers, 0.03), (*own, former))
-    guest = _unless(some((ActorType.KOMMUNE, ActorType.JOBCENTER), 0.04), (*own, former, future))
+    former = _unless(some(writers, shares.former), own)
+    future = _unless(some(writers, shares.future), (*own, former))
+    guest = _unless(some((ActorType.KOMMUNE, ActorType.JOBCENTER), shares.guest), (*own, former, future))
     subscribed = rng.random(citizens)
     return Population(
         seed=seed,
@@ -138,7 +152,7 @@ def invent_population(citizens: int, actors: list[InventedActor], seed: int) -> 
         former=former,
         future=future,
         guest=guest,
-        external=some((ActorType.ANDEN_AKTOER,), 0.02),
+        external=some((ActorType.ANDEN_AKTOER,), shares.external),
         email_subscribed=subscribed < 0.25,
         email_expired=(subscribed >= 0.22) & (subscribed < 0.30),
         sms_subscribed=rng.random(citizens) < 0.10,

@@ -1,10 +1,12 @@
 """The folder ``reference``: citizens, relations, subscriptions and the first filling of contacts (SPEC 2.6).
 
-Citizens and subscriptions are CSV, relations and contacts Parquet, so that both ways of loading are met. What holds
-on the as-of date holds on every later day too: nothing current ends, and what is to come is ten years away.
+Citizens and subscriptions are CSV, relations and contacts Parquet, so that both ways of loading are met; with a usual
+night all are Parquet. What holds on the as-of date holds on every later day too: nothing current ends, and what is to
+come is ten years away. Tables are made and written part by part, so that memory does not grow with the country.
 """
 
 import datetime
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,44 +15,53 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from afstem.sample.actors import InventedActor
-from afstem.sample.contact_values import STORED_VERSION, email_addresses, phone_numbers
+from afstem.sample.contact_values import CODES, STORED_VERSION, email_addresses, phone_numbers
+from afstem.sample.held_contacts import HeldContacts
 from afstem.sample.layouts import Layout, time_texts
 from afstem.sample.population import NOBODY, STATUSES, Actors, Bools, Population
 from afstem.sample.text_columns import Ints, content_of, spell
 from afstem.schema import ContactType
 
-CODES = {ContactType.MOBILE: "1", ContactType.LANDLINE: "2", ContactType.EMAIL: "3"}
-"""Identifiers of the shipped codelist (SPEC 2.5)."""
-
 _STORED_SHARES = {ContactType.MOBILE: 0.60, ContactType.LANDLINE: 0.15, ContactType.EMAIL: 0.45}
 _SUBSCRIPTION_TYPES = np.array(["samtale", "cv", "jobforslag", "moede"])
 _DAYS_TO_COME = 3652
+_ROW_GROUP = 2**20
+_CITIZENS_AT_ONCE = 500_000
 
 
 def write_reference(
-    folder: Path, population: Population, actors: list[InventedActor], today: datetime.date
+    folder: Path,
+    population: Population,
+    actors: list[InventedActor],
+    today: datetime.date,
+    held: HeldContacts | None = None,
 ) -> dict[str, int]:
-    """Write the four files; returns the number of rows of each."""
+    """Write the four files; returns the number of rows of each.
+
+    With ``held``, what the store of a usual night holds, contacts are those, and every file is Parquet.
+    """
     folder.mkdir(parents=True)
     rng = np.random.Generator(np.random.PCG64([population.seed, 1]))
-    day = np.datetime64(today, "D").astype(np.int64)
+    day = int(np.datetime64(today, "D").astype(np.int64))
+    ids = pa.array([actor.id for actor in actors])
+    write_plain, suffix = (_write_parquet, ".parquet") if held else (_write_csv, ".csv")
     return {
-        "citizens": _write_citizens(folder, population),
-        "relations": _write_relations(folder, population, actors, int(day), rng),
-        "subscriptions": _write_subscriptions(folder, population, int(day), rng),
-        "contacts": _write_contacts(folder, population, actors, int(day), rng),
+        "citizens": write_plain(folder / f"citizens{suffix}", _citizens(population)),
+        "relations": _write_parquet(folder / "relations.parquet", _relations(population, ids, day, rng)),
+        "subscriptions": write_plain(folder / f"subscriptions{suffix}", _subscriptions(population, day, rng)),
+        "contacts": _write_parquet(
+            folder / "contacts.parquet",
+            _held_contacts(population, ids, held) if held else _drawn_contacts(population, ids, day, rng),
+        ),
     }
 
 
-def _write_citizens(folder: Path, population: Population) -> int:
+def _citizens(population: Population) -> Iterator[pa.Table]:
     status = pa.array(STATUSES).take(pa.array(population.status))
-    _write_csv(folder / "citizens.csv", {"personnummer": _numbers(population.number), "status": status})
-    return len(population)
+    yield pa.table({"personnummer": _numbers(population.number), "status": status})
 
 
-def _write_relations(
-    folder: Path, population: Population, actors: list[InventedActor], today: int, rng: np.random.Generator
-) -> int:
+def _relations(population: Population, ids: pa.StringArray, today: int, rng: np.random.Generator) -> Iterator[pa.Table]:
     def rows(chosen: Actors, kinds: tuple[str, ...], first: int, last: int, ended: bool = False) -> pa.Table:
         """Relations that begin between two days, counted from today; ended ones end before today."""
         at = np.flatnonzero(chosen != NOBODY)
@@ -65,95 +76,118 @@ def _write_relations(
         return pa.table(
             {
                 "personnummer": _numbers(population.number[at]),
-                "actor": pa.array([actor.id for actor in actors]).take(pa.array(chosen[at])),
+                "actor": ids.take(pa.array(chosen[at])),
                 "kind": pa.array(kinds).take(pa.array(rng.integers(0, len(kinds), size=len(at)))),
-                "valid_from": pa.array(begin.astype(np.int32), pa.date32()),
-                "valid_to": pa.array(end.astype(np.int32), pa.date32(), mask=open_end),
+                "valid_from": _days(begin),
+                "valid_to": _days(end, open_end),
             }
         )
 
-    table = pa.concat_tables(
-        [
-            rows(population.kommune, ("own",), -7000, 1),
-            rows(population.jobcenter, ("own",), -1500, 1),
-            rows(population.fund, ("own",), -7000, 1),
-            rows(population.former, ("own",), -3000, -1000, ended=True),
-            rows(population.future, ("own",), _DAYS_TO_COME, _DAYS_TO_COME + 100),
-            rows(population.guest, ("guest",), -200, 1),
-            rows(population.external, ("external-own", "external-guest"), -200, 1),
-        ]
-    )
-    pq.write_table(table, folder / "relations.parquet", compression="zstd")
-    return int(table.num_rows)
+    yield rows(population.kommune, ("own",), -7000, 1)
+    yield rows(population.jobcenter, ("own",), -1500, 1)
+    yield rows(population.fund, ("own",), -7000, 1)
+    yield rows(population.former, ("own",), -3000, -1000, ended=True)
+    yield rows(population.future, ("own",), _DAYS_TO_COME, _DAYS_TO_COME + 100)
+    yield rows(population.guest, ("guest",), -200, 1)
+    yield rows(population.external, ("external-own", "external-guest"), -200, 1)
 
 
-def _write_subscriptions(folder: Path, population: Population, today: int, rng: np.random.Generator) -> int:
+def _subscriptions(population: Population, today: int, rng: np.random.Generator) -> Iterator[pa.Table]:
     groups = [
         (population.email_subscribed, "email", False),
         (population.email_expired, "email", True),
         (population.sms_subscribed, "sms", False),
     ]
-    parts = []
     for subscribed, channel, expired in groups:
         at = np.flatnonzero(subscribed)
         begin = today - rng.integers(400, 2000, size=len(at))
         end = today - rng.integers(1, 300, size=len(at))
-        parts.append(
+        kinds = pa.array(_SUBSCRIPTION_TYPES).take(pa.array(rng.integers(0, len(_SUBSCRIPTION_TYPES), len(at))))
+        yield pa.table(
             {
                 "personnummer": _numbers(population.number[at]),
-                "channel": pa.array([channel] * len(at)),
-                "type": pa.array(_SUBSCRIPTION_TYPES).take(
-                    pa.array(rng.integers(0, len(_SUBSCRIPTION_TYPES), len(at)))
-                ),
-                "valid_from": pa.array(begin.astype(np.int32), pa.date32()).cast(pa.string()),
-                "valid_to": pa.array(end.astype(np.int32), pa.date32(), mask=np.full(len(at), not expired)).cast(
-                    pa.string()
-                ),
+                "channel": pa.repeat(channel, len(at)),
+                "type": kinds,
+                "valid_from": _days(begin),
+                "valid_to": _days(end, np.full(len(at), not expired)),
             }
         )
-    columns = {name: pa.concat_arrays([part[name].cast(pa.string()) for part in parts]) for name in parts[0]}
-    _write_csv(folder / "subscriptions.csv", columns)
-    return len(columns["channel"])
 
 
-def _write_contacts(
-    folder: Path, population: Population, actors: list[InventedActor], today: int, rng: np.random.Generator
-) -> int:
-    parts = []
+def _drawn_contacts(
+    population: Population, ids: pa.StringArray, today: int, rng: np.random.Generator
+) -> Iterator[pa.Table]:
+    """A share of every contact type, from the municipalities."""
     for contact_type in ContactType:
         stored: Bools = (rng.random(len(population)) < _STORED_SHARES[contact_type]) & ~population.quiet
         at = np.flatnonzero(stored)
-        version = np.full(len(at), STORED_VERSION)
         seconds = (today - 200) * 86_400 - rng.integers(0, 800 * 86_400, size=len(at))
-        if contact_type == ContactType.EMAIL:
-            value = email_addresses(at, version, population.seed)
-        else:
-            value = spell(phone_numbers(at, contact_type, version, population.seed), 8, ["+45########"])
-        parts.append(
-            pa.table(
-                {
-                    "personnummer": _numbers(population.number[at]),
-                    "kontaktdatatype": pa.array([CODES[contact_type]] * len(at), pa.string()),
-                    "kontaktdata": value,
-                    "registreret": time_texts(seconds, Layout(time="utc")),
-                    "actor": pa.array([actor.id for actor in actors]).take(pa.array(population.kommune[at])),
-                }
-            )
-        )
-    table = pa.concat_tables(parts)
-    pq.write_table(table, folder / "contacts.parquet", compression="zstd")
-    return int(table.num_rows)
+        yield _contacts(population, contact_type, at, seconds, ids.take(pa.array(population.kommune[at])))
+
+
+def _held_contacts(population: Population, ids: pa.StringArray, held: HeldContacts) -> Iterator[pa.Table]:
+    """What the extracts of the night will repeat."""
+    for begin in range(0, len(population), _CITIZENS_AT_ONCE):
+        citizens = np.arange(begin, min(begin + _CITIZENS_AT_ONCE, len(population)))
+        for contact_type in ContactType:
+            at = citizens[held.holds(citizens, contact_type)]
+            actors = ids.take(pa.array(held.teller(at, contact_type)))
+            yield _contacts(population, contact_type, at, held.seconds(at, contact_type), actors)
+
+
+def _contacts(
+    population: Population, contact_type: ContactType, at: Ints, seconds: Ints, actors: pa.StringArray
+) -> pa.Table:
+    """One type of contact of these citizens, each in the version that the store holds at first."""
+    version = np.full(len(at), STORED_VERSION)
+    if contact_type == ContactType.EMAIL:
+        value = email_addresses(at, version, population.seed)
+    else:
+        value = spell(phone_numbers(at, contact_type, version, population.seed), 8, ["+45########"])
+    return pa.table(
+        {
+            "personnummer": _numbers(population.number[at]),
+            "kontaktdatatype": pa.repeat(CODES[contact_type], len(at)),
+            "kontaktdata": value,
+            "registreret": time_texts(seconds, Layout(time="utc")),
+            "actor": actors,
+        }
+    )
 
 
 def _numbers(numbers: Ints) -> pa.StringArray:
     return spell(numbers, 10, ["##########"])
 
 
-def _write_csv(path: Path, columns: dict[str, pa.Array]) -> None:
-    """Cells that need no quotes, with ``;`` between them; null is nothing."""
-    cells = [column.cast(pa.binary()).fill_null(b"") for column in columns.values()]
-    lines = pc.binary_join_element_wise(*cells, pa.scalar(b";", pa.binary()))
-    ended = pc.binary_join_element_wise(lines, pa.scalar(b"\n", pa.binary()), pa.scalar(b"", pa.binary()))
+def _days(days: Ints, missing: Bools | None = None) -> pa.Array:
+    return pa.array(days.astype(np.int32), pa.date32(), mask=missing)
+
+
+def _write_parquet(path: Path, tables: Iterator[pa.Table]) -> int:
+    """Full row groups, however the rows are spread over the tables; returns how many rows there are."""
+    rows = 0
+    waiting = next(tables)
+    with pq.ParquetWriter(path, waiting.schema, compression="zstd") as file:
+        for table in tables:
+            waiting = pa.concat_tables([waiting, table])
+            while len(waiting) > _ROW_GROUP:
+                file.write_table(waiting.slice(0, _ROW_GROUP))
+                rows, waiting = rows + _ROW_GROUP, waiting.slice(_ROW_GROUP)
+        file.write_table(waiting, row_group_size=_ROW_GROUP)
+    return rows + len(waiting)
+
+
+def _write_csv(path: Path, tables: Iterator[pa.Table]) -> int:
+    """Cells that need no quotes, with ``;`` between them; null is nothing. Returns how many rows there are."""
+    rows = 0
     with path.open("wb") as file:
-        file.write((";".join(columns) + "\n").encode())
-        file.write(content_of(ended))
+        for number, table in enumerate(tables):
+            if number == 0:
+                file.write((";".join(table.column_names) + "\n").encode())
+            texts = [column.combine_chunks().cast(pa.string()) for column in table.columns]
+            cells = [text.cast(pa.binary()).fill_null(b"") for text in texts]
+            lines = pc.binary_join_element_wise(*cells, pa.scalar(b";", pa.binary()))
+            ended = pc.binary_join_element_wise(lines, pa.scalar(b"\n", pa.binary()), pa.scalar(b"", pa.binary()))
+            file.write(content_of(ended))
+            rows += len(table)
+    return rows

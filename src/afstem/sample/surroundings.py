@@ -26,13 +26,18 @@ class Surroundings:
     pools: dict[str, list[int]]
 
 
+def told_citizens(population: Population, position: int, actor: InventedActor) -> Ints:
+    """The ordinals of the citizens whom the actor's clean records may tell of, ascending."""
+    writable = _writable(population, position, actor)
+    return writable[population.ordinary[writable]]
+
+
 def surroundings_of(population: Population, position: int, actor: InventedActor) -> Surroundings:
     """The citizens around one actor: those it may write of, and some of each of `oddities.POOLS`."""
     rng = np.random.Generator(np.random.PCG64([population.seed, 3, position]))
-    own = population.own(position, actor.type)
     former = population.related("former", position)
     has_former = actor.type == ActorType.JOBCENTER
-    writable = np.sort(np.concatenate([own, former])) if has_former else own
+    writable = _writable(population, position, actor)
     ordinary = writable[population.ordinary[writable]]
     subscribed, expired = population.email_subscribed[ordinary], population.email_expired[ordinary]
     everyone = actor.type == ActorType.STAR
@@ -54,3 +59,10 @@ def surroundings_of(population: Population, position: int, actor: InventedActor)
     pools = {pool: population.number[rng.permutation(among)[:_POOL_SIZE]].tolist() for pool, among in ordinals.items()}
     pools["nobody"] = synthetic_numbers(nobody, population.seed).tolist()
     return Surroundings(position, ordinary, pools)
+
+
+def _writable(population: Population, position: int, actor: InventedActor) -> Ints:
+    own = population.own(position, actor.type)
+    if actor.type != ActorType.JOBCENTER:
+        return own
+    return np.sort(np.concatenate([own, population.related("former", position)]))

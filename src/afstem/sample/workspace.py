@@ -7,17 +7,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from afstem.errors import UsageError
-from afstem.sample.actors import Delivery, InventedActor, Trouble, actors_toml, invent_actors
+from afstem.sample.actors import Delivery, InventedActor, Trouble, actors_toml, invent_actors, invent_writers
 from afstem.sample.broken_files import BROKEN_FILES, EMPTY_EXTRACTS, LEFT_ALONE, PLACEHOLDER
 from afstem.sample.curiosities import CURIOSITIES
 from afstem.sample.dirt import DIRT
 from afstem.sample.extracts import Written, fits, write_extract
 from afstem.sample.layouts import Layout
+from afstem.sample.night import LAYOUTS, NIGHT_RELATIONS, Night, NightPlan, plan_night
 from afstem.sample.oddities import Oddity
 from afstem.sample.population import Population, invent_population
 from afstem.sample.reference_files import write_reference
-from afstem.sample.surroundings import Surroundings, surroundings_of
+from afstem.sample.surroundings import Surroundings, surroundings_of, told_citizens
 
 DEFAULT_TODAY = datetime.date(2026, 11, 23)
 """The as-of date of a workspace unless another is asked for: fixed, so that the seed decides every byte."""
@@ -73,7 +76,14 @@ class WorkspaceSummary:
 
 
 def write_workspace(
-    folder: Path, *, citizens: int, actors: int, dirty: float, seed: int, today: datetime.date = DEFAULT_TODAY
+    folder: Path,
+    *,
+    citizens: int,
+    actors: int,
+    dirty: float,
+    seed: int,
+    today: datetime.date = DEFAULT_TODAY,
+    plan: NightPlan | None = None,
 ) -> WorkspaceSummary:
     """Write a synthetic workspace into a folder that is empty or does not exist yet.
 
@@ -84,21 +94,25 @@ def write_workspace(
     least once, broken files and unavailable actors included, from `COMPLETE_CITIZENS` and `COMPLETE_ACTORS` on; a
     smaller workspace holds what finds room. With 0 no record is rejected and no extract refused.
 
+    With a ``plan`` the workspace is no show of everything but a usual night (`night`): as many records as planned, and
+    neither broken files nor unavailable actors.
+
     Raises `UsageError` for a number out of bounds, or a folder that holds something.
     """
     _check("citizens", citizens, MIN_CITIZENS, MAX_CITIZENS)
     _check("actors", actors, MIN_ACTORS, MAX_ACTORS)
     _check("dirty", dirty, 0, MAX_DIRTY)
     _check("seed", seed, 0, 2**31)
+    if plan:
+        _check("changed", plan.changed, 0, 1)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder}: is no empty folder; a sample is written into a folder of its own")
+    invented, population, night = _invent(citizens, actors, dirty, seed, today, plan)
     folder.mkdir(parents=True, exist_ok=True)
-    invented = invent_actors(actors, dirty > 0)
-    population = invent_population(citizens, invented, seed)
-    rows = write_reference(folder / "reference", population, invented, today)
+    rows = write_reference(folder / "reference", population, invented, today, night.contacts if night else None)
     (folder / "afstem.toml").write_bytes(_AFSTEM_TOML.format(today=today).encode())
     (folder / "actors.toml").write_bytes(actors_toml(invented).encode())
-    written, refused, extracts = _write_sources(folder / "extracts", population, invented, dirty, today)
+    written, refused, extracts = _write_sources(folder / "extracts", population, invented, dirty, today, night)
     return WorkspaceSummary(
         actors=actors,
         **rows,
@@ -115,11 +129,29 @@ def _check(name: str, number: float, least: float, most: float) -> None:
         raise UsageError(f"{name}: must be from {least} to {most}, not {number}")
 
 
+def _invent(
+    citizens: int, actors: int, dirty: float, seed: int, today: datetime.date, plan: NightPlan | None
+) -> tuple[list[InventedActor], Population, Night | None]:
+    if plan is None:
+        invented = invent_actors(actors, dirty > 0)
+        return invented, invent_population(citizens, invented, seed), None
+    writers = invent_writers(actors, LAYOUTS[plan.format])
+    population = invent_population(citizens, writers, seed, NIGHT_RELATIONS)
+    tellable = sum(len(told_citizens(population, position, actor)) for position, actor in enumerate(writers))
+    midnight = int(np.datetime64(today, "s").astype(np.int64))
+    return writers, population, plan_night(plan, population, tellable, midnight)
+
+
 def _write_sources(
-    folder: Path, population: Population, actors: list[InventedActor], dirty: float, today: datetime.date
+    folder: Path,
+    population: Population,
+    actors: list[InventedActor],
+    dirty: float,
+    today: datetime.date,
+    night: Night | None,
 ) -> tuple[Written, Counter[int], int]:
     """The source folders; returns what all readable extracts hold, the refusals by code, and how many are readable."""
-    placed = _placed_on_purpose(population, actors, dirty)
+    placed = {} if night else _placed_on_purpose(population, actors, dirty)
     total, refused, extracts = Written(), Counter[int](), 0
     for position, actor in enumerate(actors):
         if actor.trouble is Trouble.NO_FOLDER:
@@ -134,13 +166,13 @@ def _write_sources(
             on_purpose = placed.get((position, turn), [])
             entropy = (population.seed, 2, position, turn)
             path = source / delivery.file_name
-            written = write_extract(path, population, around, delivery, on_purpose, dirty, today, entropy)
+            written = write_extract(path, population, around, delivery, on_purpose, dirty, today, entropy, night)
             if actor.may_write:
                 extracts += 1
                 total.add(written)
             else:
                 refused[1013] += 1
-        if position == 0:
+        if position == 0 and not night:
             for name, content in LEFT_ALONE.items():
                 (source / name).write_bytes(content)
             for kind in EMPTY_EXTRACTS:

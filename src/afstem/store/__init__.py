@@ -5,7 +5,7 @@ raises gets out (`connection`).
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -22,13 +22,21 @@ from afstem.lookup import Citizens
 from afstem.permissions import Relations
 from afstem.store import ledger, lookup, migrations
 from afstem.store.apply import AppliedCounts, apply_run
-from afstem.store.connection import make_sqlite_file, open_engine, reading, sqlite_file, use_write_ahead_log, writing
+from afstem.store.connection import (
+    make_sqlite_file,
+    open_engine,
+    reading,
+    sqlite_file,
+    use_write_ahead_log,
+    writing,
+)
 from afstem.store.ledger import ExtractRow, RunRow
 from afstem.store.lock import StillHeld, exclusive
+from afstem.store.lookup import CONFIRMATION_SCHEMA
 from afstem.store.reference_load import Normalise, ReferenceStamp, load_folder, read_stamps
 from afstem.store.tables import settings_kept
 
-__all__ = ["AppliedCounts", "ExtractRow", "ReferenceStamp", "RunRow", "Store"]
+__all__ = ["CONFIRMATION_SCHEMA", "AppliedCounts", "ExtractRow", "ReferenceStamp", "RunRow", "Store"]
 
 TOKEN_KEY = "token_key"  # noqa: S105 - the name of a row, not a key
 
@@ -94,6 +102,11 @@ class Store:
 
     # --- what a run needs to know -----------------------------------------------------------------------------------
 
+    def knows_citizens(self) -> bool:
+        """Whether citizens were ever loaded."""
+        stamp = self.reference_stamps().get("citizens")
+        return stamp is not None and stamp.rows > 0
+
     def citizens(self) -> Citizens:
         """Every citizen, and who of them is dead."""
         with reading(self._engine) as connection:
@@ -110,15 +123,29 @@ class Store:
             return lookup.read_email_subscribers(connection, as_of)
 
     def stored_contacts(self, low: int, high: int) -> pa.Table:
-        """The contacts of citizens with low <= CPR number < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by citizen
-        and contact type; extract_no and record_no are -1 where they were loaded as reference data."""
-        with reading(self._engine) as connection:
-            return lookup.read_stored_contacts(connection, low, high)
+        """The contacts of citizens with low <= CPR number < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by contact;
+        each with the source and the record that wrote its row. Not to be called from within a transaction."""
+        return lookup.read_stored_contacts(self._engine, low, high)
 
-    def known_extracts(self) -> pa.Table:
-        """Every applied extract, as `lookup.EXTRACT_SCHEMA`: those that stored contacts may come from."""
+    def stored_contacts_for(self, numbers: npt.NDArray[np.int64], low: int, high: int) -> pa.Table:
+        """The same, and at least those of the given citizens (sorted, once each), who have low <= CPR number < high:
+        only theirs, where looking for them is quicker than reading them all."""
         with reading(self._engine) as connection:
-            return lookup.read_known_extracts(connection)
+            stored = lookup.estimate_contacts(connection, low, high)
+        if len(numbers) * lookup.SEARCH_COSTS < stored:
+            return lookup.read_contacts_of(self._engine, numbers)
+        return self.stored_contacts(low, high)
+
+    def confirmations(self, days: range) -> dict[int, pa.Table]:
+        """Which records have confirmed stored contacts since, as `lookup.CONFIRMATION_SCHEMA`, by the leading two
+        digits of the citizens' numbers."""
+        with reading(self._engine) as connection:
+            return lookup.read_confirmations(connection, days)
+
+    def sources(self) -> pa.Table:
+        """Everything that stored contacts may come from, as `lookup.SOURCE_SCHEMA`."""
+        with reading(self._engine) as connection:
+            return lookup.read_sources(connection)
 
     def finding_memory(self, actor: str) -> pa.Table:
         """What is remembered of an actor's findings, as `finding_memory.MEMORY_SCHEMA`."""
@@ -133,10 +160,10 @@ class Store:
 
     # --- the ledger -------------------------------------------------------------------------------------------------
 
-    def next_extract_no(self) -> int:
+    def next_source_no(self) -> int:
         """The first number that no extract has yet; numbers of a run go on from there."""
         with reading(self._engine) as connection:
-            return ledger.next_extract_no(connection)
+            return ledger.next_source_no(connection)
 
     def applied_digests(self, actor: str) -> set[str]:
         """The SHA-256 of every extract of the actor that was applied, and never will be again (SPEC 5.5)."""
@@ -191,7 +218,8 @@ class Store:
         run: RunRow,
         extracts: list[ExtractRow],
         changes: Iterable[pa.Table],
-        memory: Mapping[str, pa.Table],
+        confirmed: Iterable[tuple[int, bytes]],
+        memory: Iterable[tuple[str, bytes]],
         verify: Callable[[AppliedCounts], None],
         *,
         dry_run: bool = False,
@@ -200,11 +228,14 @@ class Store:
         remembers of findings.
 
         ``changes`` are tables of `reconcile.Settlement.changes`, in the order of the key; their extracts must be
-        among ``extracts``. ``memory`` replaces all that is remembered of the actors it names. Before the commit
-        ``verify`` gets what the store itself counts, and raises to refuse; a dry run ends there. A run that is in
-        the store already is not written again; its counts are returned.
+        among ``extracts``. ``confirmed`` replaces the packed `confirmations` of the days it names, ``memory`` all that
+        is remembered of the actors it names. Before the commit ``verify`` gets what the store itself counts, and raises
+        to refuse; a dry run ends there. A run that is in the store already is not written again; its counts are
+        returned.
         """
-        return apply_run(self._engine, run, extracts, changes, memory, verify, self._check_lock, dry_run=dry_run)
+        return apply_run(
+            self._engine, run, extracts, changes, confirmed, memory, verify, self._check_lock, dry_run=dry_run
+        )
 
     def _check_lock(self) -> None:
         if self._still_held is not None:

@@ -6,19 +6,26 @@ be doubled nor be taken for a failure: the row is there, or nothing is.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, Table, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from afstem.errors import RunError
+from afstem.reconcile import numbers_and_types
 from afstem.schema import NO_TIME
 from afstem.store.columns import contact_type_slugs, insert_columns, personnummer_text, upsert_columns
 from afstem.store.connection import clean_errors, connected_to_write, describe
 from afstem.store.ledger import ExtractRow, RunRow, read_run, write_extracts, write_run
-from afstem.store.tables import contact_history, contacts, finding_memory
+from afstem.store.tables import (
+    confirmations,
+    contact_history,
+    contact_rows,
+    contact_sources,
+    finding_memory,
+    history_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ def apply_run(
     run: RunRow,
     extracts: list[ExtractRow],
     changes: Iterable[pa.Table],
-    memory: Mapping[str, pa.Table],
+    confirmed: Iterable[tuple[int, bytes]],
+    memory: Iterable[tuple[str, bytes]],
     verify: Callable[[AppliedCounts], None],
     still_held: Callable[[], None],
     *,
@@ -48,10 +56,14 @@ def apply_run(
                 return count_history(connection, run.run_id)
             write_run(connection, run)
             write_extracts(connection, run.run_id, extracts)
+            _write_sources(connection, run, extracts)
+            sources = pa.array([extract.extract_no for extract in extracts], pa.int64())
             for batch in changes:
-                _write_changes(connection, run, extracts, batch)
-            for actor, remembered in memory.items():
-                _replace_memory(connection, actor, remembered)
+                _write_changes(connection, sources, batch)
+            for day, content in confirmed:
+                _replace(connection, confirmations, day, content)
+            for actor, content in memory:
+                _replace(connection, finding_memory, actor, content)
             counts = count_history(connection, run.run_id)
             verify(counts)
             if dry_run:
@@ -94,59 +106,40 @@ def _settle_commit(engine: Engine, run: RunRow, failure: DBAPIError) -> None:
     raise RunError(describe(failure)) from None
 
 
-def _write_changes(connection: Connection, run: RunRow, extracts: list[ExtractRow], changes: pa.Table) -> None:
+def _write_sources(connection: Connection, run: RunRow, extracts: list[ExtractRow]) -> None:
+    """Each applied extract is a source that stored contacts may come from."""
+    sources = [
+        {"source_no": extract.extract_no, "actor": extract.actor, "run_id": run.run_id, "verified_at": run.finished_at}
+        for extract in extracts
+        if extract.state == "applied"
+    ]
+    if sources:
+        connection.execute(insert(contact_sources), sources)
+
+
+def _write_changes(connection: Connection, sources: pa.Array, changes: pa.Table) -> None:
     """Contacts for all of the changes, history for those that changed the value."""
-    rows = changes.num_rows
-    place = pc.index_in(
-        changes["extract_no"], value_set=pa.array([extract.extract_no for extract in extracts], pa.int64())
-    )
-    if place.null_count:
+    if pc.index_in(changes["source_no"], value_set=sources).null_count:
         raise AssertionError("a change comes from an extract that is not of this run")
-    shared = {
-        "personnummer": personnummer_text(changes["number"]),
-        "contact_type": contact_type_slugs(changes["contact_type"]),
-        "actor": pa.array([extract.actor for extract in extracts], pa.string()).take(place),
-        "record_no": changes["record_no"],
-        "run_id": pa.repeat(run.run_id, rows),
-    }
-    finished_at = pa.repeat(_instant(run.finished_at), rows)
-    upsert_columns(
-        connection,
-        contacts,
-        pa.table(
-            shared
-            | {
-                "value": changes["value"],
-                "registered_at": _times(changes["registered_at"]),
-                "verified_at": finished_at,
-                "extract_no": changes["extract_no"],
-            }
-        ),
-    )
-    history = pa.table(
-        shared
-        | {
-            "before": changes["before"],
-            "after": changes["value"],
-            "extract_id": pa.array([extract.extract_id for extract in extracts], pa.string()).take(place),
-            "changed_at": finished_at,
+    numbers, contact_types = numbers_and_types(changes["contact"].to_numpy())
+    rows = pa.table(
+        {
+            "personnummer": personnummer_text(pa.array(numbers)),
+            "contact_type": contact_type_slugs(pa.array(contact_types)),
+            "value": changes["value"],
+            "registered_at": pc.if_else(pc.equal(changes["registered_at"], NO_TIME), None, changes["registered_at"]),
+            "source_no": changes["source_no"],
+            "record_no": changes["record_no"],
         }
     )
-    insert_columns(connection, contact_history, history.filter(changes["changed"]))
+    upsert_columns(connection, contact_rows, rows)
+    history = {"before": changes["before"], "after": changes["value"], "extract_no": changes["source_no"]}
+    history |= {name: rows[name] for name in ("personnummer", "contact_type", "record_no")}
+    insert_columns(connection, history_rows, pa.table(history).filter(changes["changed"]))
 
 
-def _replace_memory(connection: Connection, actor: str, remembered: pa.Table) -> None:
-    connection.execute(delete(finding_memory).where(finding_memory.c.actor == actor))
-    insert_columns(connection, finding_memory, remembered.append_column("actor", pa.repeat(actor, remembered.num_rows)))
-
-
-def _times(microseconds: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Microseconds UTC as timestamps, null for `NO_TIME`."""
-    return pc.if_else(pc.equal(microseconds, NO_TIME), pa.scalar(None, pa.int64()), microseconds).cast(_UTC)
-
-
-_UTC = pa.timestamp("us", tz="UTC")
-
-
-def _instant(time: datetime) -> pa.Scalar:
-    return pa.scalar(time, _UTC)
+def _replace(connection: Connection, table: Table, key: str | int, content: bytes) -> None:
+    """Keep a packed value under its key, in place of the one before."""
+    (column,) = table.primary_key
+    connection.execute(delete(table).where(column == key))
+    connection.execute(insert(table).values({column.name: key, "content": content}))

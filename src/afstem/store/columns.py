@@ -1,37 +1,35 @@
 """Arrow columns out of the store and into it: bulk reads and bulk writes, with no Python loop over values.
 
-SQL expressions turn personnummer, dates and times into integers inside the database, so that what crosses the
-driver is integers and texts, the same on both databases.
+Times are turned into integers inside the database, so that what crosses the driver is integers and texts, the same on
+both databases.
 """
 
 import io
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-from psycopg import sql
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
     Insert,
-    Integer,
     MetaData,
     Select,
     Table,
-    cast,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 from afstem.schema import NO_TIME, ContactType
+from afstem.text_bytes import bytes_of
 
 ROWS_PER_FETCH = 65_536
 
@@ -62,33 +60,22 @@ def _postgresql_microseconds(element: microseconds, compiler: SQLCompiler, **opt
     return f"coalesce(CAST(EXTRACT(EPOCH FROM {stored}) * 1000000 AS BIGINT), {NO_TIME + 1} - 1)"
 
 
-class days(FunctionElement[int]):  # noqa: N801
-    """A date as days since 1970, null where it is null."""
-
-    type = Integer()
-    inherit_cache = True
-
-
-@compiles(days, "sqlite")
-def _sqlite_days(element: days, compiler: SQLCompiler, **options: Any) -> str:
-    # A date's Julian day is a half, exact in binary.
-    return f"CAST(julianday({compiler.process(element.clauses, **options)}) - 2440587.5 AS INTEGER)"
-
-
-@compiles(days, "postgresql")
-def _postgresql_days(element: days, compiler: SQLCompiler, **options: Any) -> str:
-    return f"({compiler.process(element.clauses, **options)} - DATE '1970-01-01')"
-
-
-def number(personnummer: Column[str]) -> ColumnElement[int]:
-    """A personnummer as an integer."""
-    return cast(personnummer, BigInteger)
+def numbers_of(personnummer: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """CPR numbers from the ten digits that the store keeps; none is null."""
+    digits = bytes_of(personnummer.combine_chunks() if isinstance(personnummer, pa.ChunkedArray) else personnummer)
+    columns = digits.octets.reshape(-1, PERSONNUMMER_DIGITS).T
+    numbers = np.zeros(len(digits.starts), np.int64)
+    for column in columns:
+        numbers *= 10
+        numbers += column - ord("0")
+    return numbers
 
 
 def read_columns(connection: Connection, query: Select[Any], schema: pa.Schema) -> pa.Table:
     """The rows of a select as an Arrow table of ``schema``, whose fields stand in the order of the select's columns.
 
-    The only bulk read of the store. The select must yield what the driver gives back as integer or text.
+    For thousands of rows; `bulk_read` is for millions. The select must yield what the driver gives back as integer
+    or text.
     """
     # Never with stream_results: SQLAlchemy would then take the first rows from the driver's cursor for itself.
     with connection.execute(query) as result:
@@ -146,13 +133,16 @@ def insert_new_columns(connection: Connection, table: Table, rows: pa.Table) -> 
     _merge(connection, table, rows, lambda statement: statement.on_conflict_do_nothing())
 
 
-MergeInsert = sqlite.Insert | postgresql.Insert
+MergeInsert = Any
+"""An ``INSERT`` of either dialect; PostgreSQL's is imported only where it is used."""
 
 
 def _merge(connection: Connection, table: Table, rows: pa.Table, resolve: Callable[[MergeInsert], MergeInsert]) -> None:
     if connection.dialect.name != "postgresql":
         _execute_many(connection, resolve(sqlite.insert(table)), rows)
         return
+    from sqlalchemy.dialects import postgresql
+
     names = rows.column_names
     staging = Table(
         f"staging_{table.name}",
@@ -184,6 +174,9 @@ def _as_sqlite_keeps_it(column: pa.Array) -> pa.Array:
 
 def _copy(connection: Connection, table_name: str, rows: pa.Table) -> None:
     """PostgreSQL: COPY of CSV built in Arrow, where a null is an empty field and an empty text is ``""``."""
+    import psycopg
+    from psycopg import sql
+
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
         sql.Identifier(table_name), sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
     )

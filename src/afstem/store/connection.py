@@ -8,12 +8,13 @@ all of it stands in ``str(exception)``. Nothing of that may get out, so every st
 import os
 import re
 import sqlite3
+import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, StatementError
 
@@ -94,7 +95,7 @@ def make_sqlite_file(path: Path) -> None:
 
 def use_write_ahead_log(engine: Engine) -> None:
     """Let readers of an SQLite store (a report, an analyst) go on while a run writes; the file remembers it."""
-    with clean_errors(), engine.connect() as connection:
+    with clean_errors(), _connected(engine) as connection:
         # The driver's own cursor: within a transaction, which SQLAlchemy would begin, the mode cannot change.
         connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
 
@@ -102,7 +103,7 @@ def use_write_ahead_log(engine: Engine) -> None:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that only reads: all of its statements see the same state."""
-    with clean_errors(), engine.connect() as connection, connection.begin():
+    with clean_errors(), _connected(engine) as connection, connection.begin():
         yield connection
 
 
@@ -120,8 +121,59 @@ def connected_to_write(engine: Engine) -> Iterator[Connection]:
     A transaction that reads first and asks for the lock later is refused at once, without waiting, when somebody
     else has written in between.
     """
-    with engine.connect() as connection:
+    with _connected(engine) as connection:
         yield connection.execution_options(afstem_writes=True)
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    with _copies.shared(), engine.connect() as connection:
+        yield connection
+
+
+class _SharedOrAlone:
+    """Lets in any number of threads that share, or one that wants to be alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._sharing = 0
+        self._alone = False
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._sharing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._sharing -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone and not self._sharing)
+            self._alone = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
+
+
+_copies = _SharedOrAlone()
+
+
+def other_copy_of_sqlite() -> AbstractContextManager[None]:
+    """Keep Python's connections closed while another library's copy of SQLite has the file open.
+
+    Locks on a file belong to the process, so the first of two copies to close it drops the locks of the other (SQLite,
+    "How To Corrupt An SQLite Database File", 2.2.1). Never to be entered with a connection open in the same thread.
+    """
+    return _copies.alone()
 
 
 @contextmanager
@@ -129,20 +181,29 @@ def clean_errors() -> Iterator[None]:
     """Turn what a driver raises into a `RunError` without a word of the data."""
     try:
         yield
-    except (StatementError, sqlite3.Error, psycopg.Error) as error:
+    except Exception as error:
+        if not isinstance(error, (StatementError, *_driver_errors())):
+            raise
         raise RunError(describe(error)) from None
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """What a driver raises; psycopg, which takes a while to import, only where it has been."""
+    psycopg = sys.modules.get("psycopg")
+    return (sqlite3.Error, psycopg.Error) if psycopg else (sqlite3.Error,)
 
 
 def describe(error: Exception) -> str:
     """One line about a driver's exception that holds no content: error name or SQLSTATE, and constraint."""
     original = error.orig if isinstance(error, StatementError) and error.orig else error
+    psycopg = sys.modules.get("psycopg")
     if isinstance(original, sqlite3.Error):
         name = getattr(original, "sqlite_errorname", None) or type(original).__name__
         broken = _SQLITE_CONSTRAINT.fullmatch(str(original))
         constraint = broken[1] if broken else None
-    elif isinstance(original, psycopg.OperationalError) and not original.sqlstate:
+    elif psycopg and isinstance(original, psycopg.OperationalError) and not original.sqlstate:
         return "the store failed: PostgreSQL cannot be reached, or the connection was lost"
-    elif isinstance(original, psycopg.Error):
+    elif psycopg and isinstance(original, psycopg.Error):
         name = f"SQLSTATE {original.sqlstate}" if original.sqlstate else type(original).__name__
         constraint = original.diag.constraint_name
     else:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
-from afstem.store.tables import extracts, runs
+from afstem.store.tables import contact_sources, extracts, runs
 
 ExtractState = Literal["applied", "held", "refused"]
 
@@ -56,10 +56,10 @@ def write_extracts(connection: Connection, run_id: str, delivered: list[ExtractR
         connection.execute(insert(extracts), [asdict(extract) | {"run_id": run_id} for extract in delivered])
 
 
-def next_extract_no(connection: Connection) -> int:
-    """A number that no extract has; nobody else takes it while the store is held exclusively."""
-    highest: int = connection.execute(select(func.coalesce(func.max(extracts.c.extract_no), 0))).scalar_one()
-    return highest + 1
+def next_source_no(connection: Connection) -> int:
+    """A number that no extract and no other source has; nobody takes it while the store is held exclusively."""
+    numbers = (func.coalesce(func.max(column), 0) for column in (extracts.c.extract_no, contact_sources.c.source_no))
+    return 1 + max(connection.execute(select(number)).scalar_one() for number in numbers)
 
 
 def applied_digests(connection: Connection, actor: str) -> set[str]:

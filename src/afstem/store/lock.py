@@ -8,10 +8,11 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from afstem.errors import StoreBusy
 from afstem.store.connection import clean_errors, sqlite_file
@@ -68,10 +69,16 @@ def _advisory_lock(engine: Engine, wait_seconds: float, on_wait: Callable[[], No
                 connection.execute(text("SELECT 1"))
 
         _wait_for(try_lock, wait_seconds, on_wait)
-        yield still_held  # the lock ends with the connection, which no pool keeps
+        try:
+            yield still_held
+        finally:
+            # At once: the server notices a closed connection only a little later. One that is lost holds nothing.
+            with suppress(SQLAlchemyError):
+                connection.execute(_UNLOCK, {"key": ADVISORY_KEY})
 
 
 _TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
+_UNLOCK = text("SELECT pg_advisory_unlock(:key)")
 
 
 def _wait_for(attempt: Callable[[], bool], wait_seconds: float, on_wait: Callable[[], None]) -> None:

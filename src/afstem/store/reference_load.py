@@ -1,7 +1,7 @@
 """Load reference data: each file replaces the table of its name, all of a folder in one transaction (SPEC 2.6)."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,22 +11,30 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from afstem.codelist import Codelist, contact_types
 from afstem.errors import UsageError
+from afstem.packed import pack, unpack
+from afstem.periods import OPEN_END
 from afstem.permissions import RELATION_KINDS
+from afstem.reconcile import contact_numbers, numbers_and_types
 from afstem.registration_time import read_times
 from afstem.schema import NO_TIME, UNKNOWN_TYPE, ContactType
-from afstem.store.columns import contact_type_slugs, insert_columns, insert_new_columns, personnummer_text
+from afstem.store.columns import contact_type_slugs, insert_new_columns, personnummer_text, upsert_columns
+from afstem.store.ledger import next_source_no
+from afstem.store.lookup import NO_RECORD
 from afstem.store.reference_files import ReferenceBatch, find_files, read_reference
-from afstem.store.tables import citizens, contacts, relations, settings_kept, subscriptions
+from afstem.store.tables import confirmations, contact_rows, contact_sources, reference_columns, settings_kept
 from afstem.subscriptions import CHANNELS
 
 Normalise = Callable[[int, pa.StringArray], pa.StringArray]
 """From a contact type and values to the values as they are stored, null where one is not acceptable."""
 
 Ints = npt.NDArray[np.int64]
+
+CONTACTS_PER_DAY = len(ContactType) * 10**8
+"""Contacts of citizens whose CPR numbers begin with the same day of birth."""
 
 STAMP = "reference."
 """``settings_kept`` remembers each load under this and the table's name."""
@@ -77,66 +85,109 @@ def read_stamps(connection: Connection) -> dict[str, ReferenceStamp]:
 
 
 def _load_citizens(load: _Load, path: Path) -> int:
-    _empty(load.connection, citizens)
     seen = _Seen(path, "personnummer", "the citizen stands twice")
+    statuses = []
     for batch in read_reference(path):
-        numbers = batch.numbers()
-        seen.add(numbers, batch.lines)
-        rows = pa.table({"personnummer": personnummer_text(pa.array(numbers)), "status": batch.statuses()})
-        # A citizen who stands twice is refused below, with the line, rather than here by the database.
-        insert_new_columns(load.connection, citizens, _in_order(rows, numbers))
-    return seen.refuse_twice()
+        seen.add(batch.numbers(), batch.lines)
+        statuses.append(batch.statuses())
+    numbers, order = seen.sorted_once()
+    status = pa.chunked_array(statuses, pa.string()).combine_chunks().take(pa.array(order))
+    return _replace(load, "citizens", {"": pa.table({"number": numbers, "status": status})})
 
 
 def _load_relations(load: _Load, path: Path) -> int:
-    _empty(load.connection, relations)
-    count = 0
-    for batch in read_reference(path):
-        columns = {"actor": batch.actors(), "kind": batch.one_of("kind", RELATION_KINDS)}
-        count += _insert_periods(load, relations, batch, columns)
-    return count
+    def split(batch: ReferenceBatch) -> tuple[pa.StringArray, dict[str, pa.Array]]:
+        kind = pc.index_in(batch.one_of("kind", RELATION_KINDS), value_set=pa.array(RELATION_KINDS))
+        return batch.actors(), {"kind": kind.cast(pa.uint8())}
+
+    return _load_periods(load, "relations", path, split)
 
 
 def _load_subscriptions(load: _Load, path: Path) -> int:
-    _empty(load.connection, subscriptions)
-    count = 0
+    def split(batch: ReferenceBatch) -> tuple[pa.StringArray, dict[str, pa.Array]]:
+        return batch.one_of("channel", CHANNELS), {"type": batch.texts["type"]}
+
+    return _load_periods(load, "subscriptions", path, split)
+
+
+Split = Callable[[ReferenceBatch], tuple[pa.StringArray, dict[str, pa.Array]]]
+"""From a batch to the part that each line belongs to, and its columns beside number and period."""
+
+
+def _load_periods(load: _Load, name: str, path: Path, split: Split) -> int:
+    """Pack what holds for a time, each part by itself and sorted by CPR number."""
+    parts: dict[str, list[pa.Table]] = {}
     for batch in read_reference(path):
-        columns = {"channel": batch.one_of("channel", CHANNELS), "type": batch.texts["type"]}
-        count += _insert_periods(load, subscriptions, batch, columns)
-    return count
-
-
-def _insert_periods(load: _Load, table: Table, batch: ReferenceBatch, columns: dict[str, pa.StringArray]) -> int:
-    numbers = batch.numbers()
-    valid_from, valid_to = batch.periods()
-    personnummer = personnummer_text(pa.array(numbers))
-    rows = pa.table({"personnummer": personnummer, **columns, "valid_from": valid_from, "valid_to": valid_to})
-    insert_columns(load.connection, table, rows)
-    return len(numbers)
+        part, columns = split(batch)
+        valid_from, valid_to = batch.periods()
+        period = {"valid_from": valid_from.cast(pa.int32()), "valid_to": valid_to.cast(pa.int32()).fill_null(OPEN_END)}
+        codes = part.dictionary_encode()
+        keys = codes.dictionary.to_pylist()
+        for code, rows in _grouped(codes.indices.to_numpy(), pa.table({"number": batch.numbers()} | columns | period)):
+            parts.setdefault(keys[code], []).append(rows)
+    return _replace(load, name, {key: _by(pa.concat_tables(parts[key]), "number") for key in sorted(parts)})
 
 
 def _load_contacts(load: _Load, path: Path) -> int:
-    """Replace what was loaded before; a contact that came from an extract is newer and stays (SPEC 5.3)."""
-    load.connection.execute(delete(contacts).where(contacts.c.extract_no.is_(None)))
+    """Replace what was loaded before; a contact that came from an extract, or that one has confirmed, is newer and
+    stays (SPEC 5.3)."""
+    _write_confirmations(load.connection)
+    loaded = select(contact_sources.c.source_no).where(contact_sources.c.run_id.is_(None))
+    load.connection.execute(delete(contact_rows).where(contact_rows.c.source_no.in_(loaded)))
+    load.connection.execute(delete(contact_sources).where(contact_sources.c.run_id.is_(None)))
+    next_no = next_source_no(load.connection)
+    sources: dict[str, int] = {}
+    by_day: dict[int, list[pa.Table]] = {}
     seen = _Seen(path, "personnummer", "the contact stands twice")
     for batch in read_reference(path):
-        numbers = batch.numbers()
         types = contact_types(batch.texts["kontaktdatatype"], load.codelist)
         batch.refuse(types == UNKNOWN_TYPE, "kontaktdatatype", "is not in the codelist")
         times, unreadable = read_times(batch.texts["registreret"], load.zone)
         batch.refuse(unreadable, "registreret", "is no time (ISO 8601)")
-        seen.add(numbers * len(ContactType) + types, batch.lines)
+        contact = contact_numbers(batch.numbers(), types)
+        seen.add(contact, batch.lines)
+        actors = batch.actors().dictionary_encode()
+        numbered = [sources.setdefault(actor, next_no + len(sources)) for actor in actors.dictionary.to_pylist()]
         rows = pa.table(
             {
-                "personnummer": personnummer_text(pa.array(numbers)),
-                "contact_type": contact_type_slugs(pa.array(types)),
+                "contact": contact,
                 "value": _stored_values(batch.texts["kontaktdata"], types, load.normalise),
-                "registered_at": pa.array(times, mask=times == NO_TIME).cast(pa.timestamp("us", tz="UTC")),
-                "actor": batch.actors(),
+                "registered_at": pa.array(times, mask=times == NO_TIME),
+                "source_no": np.array(numbered, np.int32)[actors.indices.to_numpy()],
             }
         )
-        insert_new_columns(load.connection, contacts, _in_order(rows, numbers))
-    return seen.refuse_twice()
+        for day, of_day in _grouped(contact // CONTACTS_PER_DAY, rows):
+            by_day.setdefault(day, []).append(of_day)
+    # All of them in the order of the key: a country's, inserted as they come, would rewrite the whole tree many times.
+    for day in sorted(by_day):
+        _insert_loaded(load.connection, _by(pa.concat_tables(by_day.pop(day)), "contact"))
+    if sources:
+        named = [{"source_no": source_no, "actor": actor} for actor, source_no in sources.items()]
+        load.connection.execute(insert(contact_sources), named)
+    return len(seen.sorted_once()[0])
+
+
+def _write_confirmations(connection: Connection) -> None:
+    """Put what was confirmed since into the rows, so that each tells by itself whether an extract stands behind it."""
+    for content in connection.execute(select(confirmations.c.content)).scalars().all():
+        confirmed = unpack(content)
+        numbers, types = numbers_and_types(confirmed["contact"].to_numpy())
+        key = {
+            "personnummer": personnummer_text(pa.array(numbers)),
+            "contact_type": contact_type_slugs(pa.array(types)),
+        }
+        others = {name: confirmed[name] for name in ("source_no", "record_no")}
+        upsert_columns(connection, contact_rows, pa.table(key | others))
+    connection.execute(delete(confirmations))
+
+
+def _insert_loaded(connection: Connection, loaded: pa.Table) -> None:
+    numbers, types = numbers_and_types(loaded["contact"].to_numpy())
+    rows = loaded.drop_columns("contact")
+    rows = rows.append_column("personnummer", personnummer_text(pa.array(numbers)))
+    rows = rows.append_column("contact_type", contact_type_slugs(pa.array(types)))
+    rows = rows.append_column("record_no", pa.array(np.full(len(rows), NO_RECORD)))
+    insert_new_columns(connection, contact_rows, rows)
 
 
 _LOADERS: dict[str, Callable[[_Load, Path], int]] = {
@@ -166,32 +217,44 @@ class _Seen:
 
     def __init__(self, path: Path, column: str, fault: str) -> None:
         self._path, self._column, self._fault = path, column, fault
-        self._keys: list[Ints] = []
-        self._lines: list[Ints] = []
+        self._keys = [np.empty(0, np.int64)]
+        self._lines = [np.empty(0, np.int64)]
 
     def add(self, keys: Ints, lines: Ints) -> None:
         self._keys.append(keys)
         self._lines.append(lines)
 
-    def refuse_twice(self) -> int:
-        """Raise `UsageError` for the first line whose key stood before it; returns how many keys there are."""
-        if not self._keys:
-            return 0
-        keys, lines = np.concatenate(self._keys), np.concatenate(self._lines)
+    def sorted_once(self) -> tuple[Ints, Ints]:
+        """The keys in order, and where each stood; raises `UsageError` for the first line whose key stood before."""
+        keys = np.concatenate(self._keys)
         order = np.argsort(keys, kind="stable")
-        again = order[1:][keys[order][1:] == keys[order][:-1]]
+        keys = keys[order]
+        again = order[1:][keys[1:] == keys[:-1]]
         if len(again):
-            raise UsageError(f"{self._path}: line {lines[again.min()]}: {self._column}: {self._fault}")
-        return len(keys)
+            line = np.concatenate(self._lines)[again.min()]
+            raise UsageError(f"{self._path}: line {line}: {self._column}: {self._fault}")
+        return keys, order
 
 
-def _empty(connection: Connection, table: Table) -> None:
-    if connection.dialect.name == "postgresql":
-        # DELETE would leave a country's dead rows behind at every load.
-        connection.exec_driver_sql(f"TRUNCATE {table.name}")
-    else:
-        connection.execute(delete(table))
+def _replace(load: _Load, name: str, parts: Mapping[str, pa.Table]) -> int:
+    """Make these the parts of a reference table; returns their rows."""
+    load.connection.execute(delete(reference_columns).where(reference_columns.c.name == name))
+    for part, rows in parts.items():
+        row = {"name": name, "part": part, "rows": len(rows), "content": pack(rows)}
+        load.connection.execute(insert(reference_columns).values(row))
+    return sum(map(len, parts.values()))
 
 
-def _in_order(rows: pa.Table, numbers: Ints) -> pa.Table:
-    return rows.take(pa.array(np.argsort(numbers, kind="stable")))
+def _grouped(codes: npt.NDArray[np.integer], rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of each small code, by one stable sort instead of a pass over all of them for each code."""
+    narrow = codes.astype(np.int16)
+    rows = rows.take(pa.array(np.argsort(narrow, kind="stable")))
+    begin = 0
+    for code, length in enumerate(np.bincount(narrow).tolist()):
+        if length:
+            yield code, rows.slice(begin, length)
+            begin += length
+
+
+def _by(rows: pa.Table, name: str) -> pa.Table:
+    return rows.take(pa.array(np.argsort(rows[name].to_numpy(), kind="stable")))

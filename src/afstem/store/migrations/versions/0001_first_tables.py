@@ -11,28 +11,12 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "citizens",
-        sa.Column("personnummer", sa.Text, nullable=False),
-        sa.Column("status", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("personnummer", name="pk_citizens"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "relations",
-        sa.Column("personnummer", sa.Text, nullable=False),
-        sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("kind", sa.Text, nullable=False),
-        sa.Column("valid_from", sa.Date, nullable=False),
-        sa.Column("valid_to", sa.Date),
-    )
-    op.create_index("ix_relations_actor_personnummer", "relations", ["actor", "personnummer"])
-    op.create_table(
-        "subscriptions",
-        sa.Column("personnummer", sa.Text, nullable=False),
-        sa.Column("channel", sa.Text, nullable=False),
-        sa.Column("type", sa.Text, nullable=False),
-        sa.Column("valid_from", sa.Date, nullable=False),
-        sa.Column("valid_to", sa.Date),
+        "reference_columns",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("part", sa.Text, nullable=False),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.Column("content", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("name", "part", name="pk_reference_columns"),
     )
     op.create_table(
         "runs",
@@ -72,46 +56,48 @@ def upgrade() -> None:
         postgresql_where=applied,
     )
     op.create_table(
-        "contacts",
+        "contact_sources",
+        sa.Column("source_no", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("run_id", sa.Text),
+        sa.Column("verified_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("source_no", name="pk_contact_sources"),
+    )
+    op.create_table(
+        "contact_rows",
         sa.Column("personnummer", sa.Text, nullable=False),
         sa.Column("contact_type", sa.Text, nullable=False),
         sa.Column("value", sa.Text),
-        sa.Column("registered_at", sa.DateTime(timezone=True)),
-        sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("verified_at", sa.DateTime(timezone=True)),
-        sa.Column("run_id", sa.Text),
-        sa.Column("extract_no", sa.Integer),
-        sa.Column("record_no", sa.BigInteger),
-        sa.PrimaryKeyConstraint("personnummer", "contact_type", name="pk_contacts"),
+        sa.Column("registered_at", sa.BigInteger),
+        sa.Column("source_no", sa.Integer, nullable=False),
+        sa.Column("record_no", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("personnummer", "contact_type", name="pk_contact_rows"),
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "contact_history",
+        "confirmations",
+        sa.Column("day", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("content", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("day", name="pk_confirmations"),
+    )
+    op.create_table(
+        "history_rows",
         sa.Column("history_no", sa.BigInteger().with_variant(sa.Integer, "sqlite"), nullable=False, autoincrement=True),
         sa.Column("personnummer", sa.Text, nullable=False),
         sa.Column("contact_type", sa.Text, nullable=False),
         sa.Column("before", sa.Text),
         sa.Column("after", sa.Text),
-        sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("extract_id", sa.Text, nullable=False),
+        sa.Column("extract_no", sa.Integer, nullable=False),
         sa.Column("record_no", sa.BigInteger, nullable=False),
-        sa.Column("run_id", sa.Text, nullable=False),
-        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("history_no", name="pk_contact_history"),
+        sa.PrimaryKeyConstraint("history_no", name="pk_history_rows"),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_contact_history_run_id", "contact_history", ["run_id"])
+    op.create_index("ix_history_rows_extract_no", "history_rows", ["extract_no"])
     op.create_table(
         "finding_memory",
         sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("cpr_token", sa.Text, nullable=False),
-        sa.Column("contact_type", sa.Text, nullable=False),
-        sa.Column("code", sa.Integer, nullable=False),
-        sa.Column("first_seen_run", sa.Text, nullable=False),
-        sa.Column("last_seen_run", sa.Text, nullable=False),
-        sa.Column("runs_seen", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("actor", "cpr_token", "contact_type", "code", name="pk_finding_memory"),
-        sqlite_with_rowid=False,
+        sa.Column("content", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("actor", name="pk_finding_memory"),
     )
     op.create_table(
         "settings_kept",
@@ -119,14 +105,48 @@ def upgrade() -> None:
         sa.Column("value", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_settings_kept"),
     )
+    _make_views()
     _keep_history_append_only()
+
+
+def _make_views() -> None:
+    """The tables of SPEC 5.2 that others read, over the narrow ones that the program keeps."""
+    if op.get_bind().dialect.name == "sqlite":
+        # Division cuts off towards zero, but a time before 1970 has its microseconds after a full second too.
+        microseconds = "((c.registered_at % 1000000 + 1000000) % 1000000)"
+        second = f"strftime('%Y-%m-%d %H:%M:%S', (c.registered_at - {microseconds}) / 1000000, 'unixepoch')"
+        registered_at = f"{second} || printf('.%06d', {microseconds})"
+    else:
+        # Intervals are multiplied as floating point numbers: exact for seconds, not for so many microseconds.
+        registered_at = (
+            "TIMESTAMPTZ 'epoch' + c.registered_at / 1000000 * INTERVAL '1 second'"
+            " + c.registered_at % 1000000 * INTERVAL '1 microsecond'"
+        )
+    op.execute(
+        f"""
+        CREATE VIEW contacts AS
+        SELECT c.personnummer, c.contact_type, c.value, {registered_at} AS registered_at,
+               s.actor, s.verified_at, s.run_id
+        FROM contact_rows AS c JOIN contact_sources AS s ON s.source_no = c.source_no
+        """  # noqa: S608 - nothing in it comes from outside
+    )
+    op.execute(
+        """
+        CREATE VIEW contact_history AS
+        SELECT h.history_no, h.personnummer, h.contact_type, h.before, h.after, e.actor, e.extract_id, h.record_no,
+               e.run_id, s.verified_at AS changed_at
+        FROM history_rows AS h
+        JOIN extracts AS e ON e.extract_no = h.extract_no
+        JOIN contact_sources AS s ON s.source_no = h.extract_no
+        """
+    )
 
 
 def _keep_history_append_only() -> None:
     if op.get_bind().dialect.name == "sqlite":
         for what in ("UPDATE", "DELETE"):
             op.execute(
-                f"CREATE TRIGGER contact_history_no_{what.lower()} BEFORE {what} ON contact_history "
+                f"CREATE TRIGGER history_rows_no_{what.lower()} BEFORE {what} ON history_rows "
                 "BEGIN SELECT RAISE(ABORT, 'contact_history is append-only'); END"
             )
         return
@@ -135,6 +155,6 @@ def _keep_history_append_only() -> None:
         "$$ BEGIN RAISE EXCEPTION 'contact_history is append-only'; END $$"
     )
     op.execute(
-        "CREATE TRIGGER contact_history_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON contact_history "
+        "CREATE TRIGGER history_rows_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON history_rows "
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_history_change()"
     )

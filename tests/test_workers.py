@@ -1,0 +1,134 @@
+"""Workers: the same run in several processes, which end with the run however it ends."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_sample_data import SAMPLE_DATA
+from whole_run import AS_OF, Happened, load_and_run, what_happened
+
+from afstem import pipeline
+
+
+def happened(workspace: Path, summary: dict[str, Any]) -> Happened:
+    """What came of a run but for times, which are the run's own where a record gives none."""
+    made = what_happened(workspace, summary)
+    made.contacts = {place: (value, None, actor) for place, (value, _, actor) in made.contacts.items()}
+    return made
+
+
+def script(text: str, *arguments: str) -> "subprocess.Popen[str]":
+    """A process of its own: a fork wants one without other threads."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(text), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def eventually(happened: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return happened()
+
+
+RUN = """
+    import json, sys
+    from datetime import date
+    from pathlib import Path
+    from afstem import pipeline, settlement
+    pipeline.WORTH_A_WORKER = 0  # the sample is so small that it would be judged without them
+    settlement.RECORDS_PER_RANGE = 300
+    if __name__ == "__main__":
+        heard = []
+        request = pipeline.Request(Path(sys.argv[1]), date.fromisoformat(sys.argv[2]))
+        summary = pipeline.run(request, 2, heard.append)
+        print(json.dumps([summary, sum(heard)]))
+"""
+
+
+def test_workers_and_one_process_come_to_the_same(tmp_path: Path) -> None:
+    alone, beside = (shutil.copytree(SAMPLE_DATA, tmp_path / name) for name in ("alone", "beside"))
+    expected = happened(alone, load_and_run(alone))
+    pipeline.load_reference(beside / "afstem.toml", beside / "reference")
+    with script(RUN, str(beside / "afstem.toml"), AS_OF.isoformat()) as process:
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    summary, heard = json.loads(out)
+    assert happened(beside, summary) == expected
+    # Refused ones were judged up to where they turned out unreadable.
+    assert heard >= summary["records"]
+
+
+TWO_WORKERS = """
+    import os, signal, sys, time
+    from afstem.workers import WorkerDied, workers
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+    with workers(2, "fork") as beside:
+        print(*beside.each(os.getpid, [()] * 2), flush=True)
+        if sys.argv[1] == "worker":
+            try:
+                beside.call(die)
+            except WorkerDied as error:
+                print(error, flush=True)
+        else:
+            time.sleep(60)
+"""
+
+
+def test_workers_end_when_the_run_is_killed() -> None:
+    with script(TWO_WORKERS, "parent") as process:
+        assert process.stdout is not None
+        workers = [int(pid) for pid in process.stdout.readline().split()]
+        assert os.getpid() not in workers
+        assert all(Path(f"/proc/{pid}").exists() for pid in workers)
+        process.send_signal(signal.SIGKILL)
+        assert eventually(lambda: not any(alive(pid) for pid in workers))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_worker_that_is_killed_fails_the_run_in_one_line() -> None:
+    with script(TWO_WORKERS, "worker") as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out.splitlines()[1].startswith("a worker process was killed")
+
+
+@pytest.mark.parametrize("victim", ["worker", "parent"])
+def test_a_kill_while_records_are_judged_leaves_a_store_that_the_next_run_completes(
+    tmp_path: Path, victim: str
+) -> None:
+    workspace, undisturbed = (shutil.copytree(SAMPLE_DATA, tmp_path / name) for name in ("killed", "undisturbed"))
+    expected = happened(undisturbed, load_and_run(undisturbed))
+    pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
+    kill = f"""
+    import os, signal
+    from afstem import intake
+    stage = intake._stage
+    def killing(landed, *rest):
+        if landed.actor == "star":
+            os.kill({"os.getpid()" if victim == "worker" else "os.getppid()"}, signal.SIGKILL)
+        return stage(landed, *rest)
+    intake._stage = killing
+    """
+    with script(textwrap.dedent(kill) + textwrap.dedent(RUN), str(workspace / "afstem.toml"), AS_OF.isoformat()) as run:
+        _, err = run.communicate(timeout=120)
+    assert run.returncode != 0
+    assert victim == "parent" or "a worker process was killed" in err
+    assert not list((workspace / "reports").glob("*/run.json"))
+    summary = pipeline.run(pipeline.Request(workspace / "afstem.toml", AS_OF))
+    assert happened(workspace, summary) == expected
