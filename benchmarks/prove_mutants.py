@@ -192,7 +192,7 @@ PHONE = (
     _plan(
         "the types are tried the other way round",
         lambda: {"_ORDER_OF_TYPES": numbering_plan._ORDER_OF_TYPES[::-1]},
-        "where the patterns of two types overlap in this metadata, both are refused, or both taken",
+        "not found: in this metadata no number is of two of these types",
     ),
     _plan(
         "a national number may have one digit",
