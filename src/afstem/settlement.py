@@ -26,8 +26,8 @@ from afstem.workers import Workers
 
 Ints = npt.NDArray[np.int64]
 
-RECORDS_PER_RANGE = 300_000
-"""Accepted records that are reconciled at once: some 150 MB with what is stored of the same citizens."""
+RECORDS_PER_RANGE = 150_000
+"""Accepted records that are reconciled at once: some 80 MB with what is stored of the same citizens."""
 
 DAYS = 32
 """A CPR number begins with a day of birth, 01 to 31."""
