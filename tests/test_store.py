@@ -284,3 +284,28 @@ def test_an_outsider_that_writes_makes_sqlite_wait_not_fail(tmp_path: Path) -> N
 
 def test_sqlite_is_new_enough_for_what_the_store_uses() -> None:
     assert sqlite3.sqlite_version_info >= (3, 35)  # upsert over WITHOUT ROWID tables, strftime('%s')
+
+
+OPEN_AND_CLOSE = textwrap.dedent("""
+    import sys
+    from afstem.store import Store
+    print("begun", flush=True)
+    while True:
+        Store.open(sys.argv[1]).mark_published("none")
+""")
+
+
+def test_bulk_reads_go_on_while_others_open_and_close_the_store(store: Store, store_url: str) -> None:
+    """SQLite's last connection to close clears the log away: whoever reads at that moment must wait, not fail.
+
+    Without the wait about one read in twenty failed.
+    """
+    command = [sys.executable, "-c", OPEN_AND_CLOSE, store_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "begun\n"
+        try:
+            for _ in range(300):
+                assert len(store.stored_contacts(0, 10**10)) == 0
+        finally:
+            other.kill()

@@ -12,7 +12,7 @@ import pyarrow as pa
 from sqlalchemy import Engine
 
 from afstem.errors import RunError
-from afstem.store.connection import other_copy_of_sqlite, sqlite_file
+from afstem.store.connection import BUSY_SECONDS, other_copy_of_sqlite, sqlite_file
 
 ROWS_PER_BATCH = 65_536
 
@@ -24,7 +24,8 @@ def read_arrow(engine: Engine, query: str, parameters: tuple[str, ...]) -> pa.Ta
         if file is None:
             return _read_postgresql(engine, query, parameters)
         with other_copy_of_sqlite():
-            return _read_sqlite(f"{file.absolute().as_uri()}?mode=ro", query, parameters)
+            # Not mode=ro, which cannot take part when the log of a connection that closes is cleared away.
+            return _read_sqlite(f"{file.absolute().as_uri()}?mode=rw", query, parameters)
     except adbc_driver_manager.Error as error:
         # Its message may quote what the database could not read.
         raise RunError(f"the store failed: {error.sqlstate or type(error).__name__} while reading") from None
@@ -34,6 +35,8 @@ def _read_sqlite(uri: str, query: str, parameters: tuple[str, ...]) -> pa.Table:
     from adbc_driver_sqlite import dbapi
 
     with dbapi.connect(uri) as connection, connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        cursor.fetchall()
         cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(ROWS_PER_BATCH)})
         cursor.execute(query, parameters)
         return cursor.fetch_arrow_table()
