@@ -278,6 +278,7 @@ def sample(
 
     Its CPR numbers cannot have been issued: no birthday on 1 January, and modulus 11 fails.
     """
+    set_up_arrow()
     from afstem.sample import DEFAULT_CHANGED, NightPlan, write_workspace
 
     of_a_night = {"--records": records, "--stored": stored, "--changed": changed}

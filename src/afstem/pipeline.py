@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +194,7 @@ def _make_folders(settings: Settings) -> None:
 
 
 _under_way: dict[Path, Run] = {}
-"""The runs that this process has begun or was handed, by staging folder."""
+"""The runs that this process has begun, by staging folder."""
 
 
 def open_run(folder: Path) -> Run:
@@ -202,13 +202,15 @@ def open_run(folder: Path) -> Run:
 
     In the process that began the run it is the same object, with what it knows already and the store it holds.
     """
-    if folder not in _under_way:
-        plan = RunFolder(folder).plan()
-        settings = load_settings(plan.config)
-        # Only one at a time: what a run knows of a country's citizens is large.
-        _under_way.clear()
-        _under_way[folder] = Run.of_plan(plan, settings, Store.open(settings.store_url), Workers())
-    return _under_way[folder]
+    return _under_way.get(folder) or _handed(folder)
+
+
+@lru_cache(maxsize=1)  # what a run knows of a country's citizens is large
+def _handed(folder: Path) -> Run:
+    """A run that another process has begun."""
+    plan = RunFolder(folder).plan()
+    settings = load_settings(plan.config)
+    return Run.of_plan(plan, settings, Store.open(settings.store_url), Workers())
 
 
 @told_without_content()

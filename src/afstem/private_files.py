@@ -18,6 +18,12 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def open_private(path: Path) -> IO[bytes]:
+    """A new file of mode 0600 to write, whatever stood there before; unlike `private_file` not brought to disk."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
 @contextlib.contextmanager
 def private_file(path: Path) -> Iterator[IO[bytes]]:
     """Write a file that appears under its name complete, on disk and with mode 0600, or not at all."""

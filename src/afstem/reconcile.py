@@ -66,6 +66,12 @@ class Settlement:
     confirmed: pa.Table
 
 
+NUMBERS_PER_DAY = 10**8
+"""CPR numbers that begin with the same day of birth."""
+
+CONTACTS_PER_DAY = len(ContactType) * NUMBERS_PER_DAY
+"""`contact_numbers` of citizens whose CPR numbers do."""
+
 _BY_SLUG = np.array(sorted(ContactType, key=lambda contact_type: contact_type.slug))
 _PLACE_BY_SLUG = np.argsort(_BY_SLUG)
 

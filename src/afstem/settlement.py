@@ -17,8 +17,18 @@ import pyarrow.compute as pc
 
 from afstem.errors import told_without_content
 from afstem.intake import CONTACT_TYPE_SLUGS
-from afstem.reconcile import CANDIDATE_SCHEMA, LOADED, OUTCOMES, Settlement, Standing, numbers_and_types, settle
-from afstem.schema import ContactType, Outcome
+from afstem.reconcile import (
+    CANDIDATE_SCHEMA,
+    CONTACTS_PER_DAY,
+    LOADED,
+    NUMBERS_PER_DAY,
+    OUTCOMES,
+    Settlement,
+    Standing,
+    numbers_and_types,
+    settle,
+)
+from afstem.schema import Outcome
 from afstem.sorted_numbers import contains
 from afstem.staging import PrivateArrow, PrivateParquet, RunFolder, count_rows, read_batches, read_sorted
 from afstem.store import CONFIRMATION_SCHEMA, Store
@@ -31,9 +41,6 @@ RECORDS_PER_RANGE = 150_000
 
 DAYS = 32
 """A CPR number begins with a day of birth, 01 to 31."""
-
-NUMBERS_PER_DAY = 10**8
-CONTACTS_PER_DAY = len(ContactType) * NUMBERS_PER_DAY
 
 OUTCOME_SCHEMA = pa.schema(
     [

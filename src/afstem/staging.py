@@ -12,7 +12,6 @@ It lies in the landing zone (it holds personal data) and survives a crash until 
       memory/<actor>                  what is remembered of the actor's findings after this run, likewise
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from afstem.packed import pack, unpack
-from afstem.private_files import private_folder, read_json, write_json
+from afstem.private_files import open_private, private_folder, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -138,12 +137,6 @@ class RunFolder:
 
     def remove(self) -> None:
         shutil.rmtree(self.path)
-
-
-def open_private(path: Path) -> IO[bytes]:
-    """A new file of mode 0600 to write, whatever stood there before."""
-    path.unlink(missing_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 class _PrivateWriter:

@@ -6,7 +6,6 @@ physical line is a record. It holds full CPR numbers: only its owner can read it
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from afstem.errors import RunError
-from afstem.private_files import private_folder
+from afstem.private_files import open_private, private_folder
 from afstem.report.texts import fix_texts, plain_texts, reason_texts, whose_move, whose_move_texts
 from afstem.schema import NAMED_COLUMNS, NEEDED_COLUMNS, Outcome
 
@@ -71,17 +70,13 @@ def write_receipts(
         if not all(set(NEEDED_COLUMNS) <= set(header.columns) for header in submitted.values()):
             raise RunError(f"the receipt would lose what was submitted: actor {actor['id']}")
         sources = [(extract["file"], extract["extract_id"]) for extract in read]
-        with _for_its_owner(receipt / "rejected.csv") as stream:
+        # Not brought to disk file by file: the whole report is, before it gets its name (`publication.prepare`).
+        with open_private(receipt / "rejected.csv") as stream:
             findings = _write_rejected(stream, encodings[actor["id"]], sources, submitted, rejected)
         _check(actor, extracts, findings)
-        with _for_its_owner(receipt / "receipt.json") as stream:
+        with open_private(receipt / "receipt.json") as stream:
             content = build_receipt(manifest, actor, extracts)
             stream.write(json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
-
-
-def _for_its_owner(path: Path) -> IO[bytes]:
-    # Not brought to disk file by file: the whole report is, before it gets its name (`publication.prepare`).
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def build_receipt(

@@ -13,7 +13,7 @@ from afstem.finding_memory import MEMORY_SCHEMA
 from afstem.lookup import Citizens
 from afstem.packed import unpack
 from afstem.permissions import Relations
-from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers
+from afstem.reconcile import CANDIDATE_SCHEMA, NUMBERS_PER_DAY, contact_numbers
 from afstem.schema import NO_TIME, ContactType
 from afstem.store.bulk_read import read_arrow
 from afstem.store.columns import PERSONNUMMER_DIGITS, microseconds, numbers_of, personnummer_text, read_columns
@@ -52,8 +52,8 @@ SOURCE_SCHEMA = pa.schema(
         ("priority", pa.int64()),
     ]
 )
-"""Where stored contacts come from: an applied extract (``created_at`` in microseconds UTC), or, with all but the first
-two columns null, what a reference load brought for one actor."""
+"""Where stored contacts come from: an applied extract (``created_at`` in microseconds UTC), or what a reference load
+brought for one actor: then `NO_TIME`, and neither digest nor priority."""
 
 CONFIRMATION_SCHEMA = pa.schema([("contact", pa.int64()), ("source_no", pa.int32()), ("record_no", pa.int32())])
 """By contact (`reconcile.contact_numbers`), the record that confirmed it last; sorted, each contact once."""
@@ -131,10 +131,10 @@ def estimate_contacts(connection: Connection, low: int, high: int) -> int:
 
     A count of all would read them all.
     """
-    june = low // 10**8 * 10**8 + 6 * 10**6
+    june = low // NUMBERS_PER_DAY * NUMBERS_PER_DAY + 6 * 10**6
     bounds = contact_rows.c.personnummer.between(_digits(june), _digits(june + 10**6 - 1))
     counted: int = connection.execute(select(func.count()).where(bounds)).scalar_one()
-    return counted * 12 * (high - low) // 10**8
+    return counted * 12 * (high - low) // NUMBERS_PER_DAY
 
 
 def _digits(number: int) -> str:

@@ -18,7 +18,7 @@ from afstem.errors import UsageError
 from afstem.packed import pack, unpack
 from afstem.periods import OPEN_END
 from afstem.permissions import RELATION_KINDS
-from afstem.reconcile import contact_numbers, numbers_and_types
+from afstem.reconcile import CONTACTS_PER_DAY, contact_numbers, numbers_and_types
 from afstem.registration_time import read_times
 from afstem.schema import NO_TIME, UNKNOWN_TYPE, ContactType
 from afstem.store.columns import contact_type_slugs, insert_new_columns, personnummer_text, upsert_columns
@@ -32,9 +32,6 @@ Normalise = Callable[[int, pa.StringArray], pa.StringArray]
 """From a contact type and values to the values as they are stored, null where one is not acceptable."""
 
 Ints = npt.NDArray[np.int64]
-
-CONTACTS_PER_DAY = len(ContactType) * 10**8
-"""Contacts of citizens whose CPR numbers begin with the same day of birth."""
 
 STAMP = "reference."
 """``settings_kept`` remembers each load under this and the table's name."""
