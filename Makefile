@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: help run test check lint format lock prove bench bench-country compare clean
+.PHONY: help run test soak check lint format lock prove bench bench-country compare clean
 help:  ## Tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -42,6 +42,9 @@ run: $(VENV)/run.stamp  ## Run the nightly flow over sample_data: SQLite, no ser
 
 test: $(VENV)/dev.stamp  ## Run all tests, on all cores
 	$(BIN)/python -m pytest -n auto
+
+soak: $(VENV)/dev.stamp  ## Inject the faults of docs/reliability.md, hundreds of times; takes long
+	$(BIN)/python -m pytest -n auto -m soak $(OPTIONS)
 
 check: lint  ## Everything that must be quiet before a commit lands
 

@@ -1,0 +1,1 @@
+"""Faults that are really injected, each with a control: a naive variant in which the same fault must find something."""
