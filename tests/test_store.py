@@ -147,11 +147,7 @@ def test_history_is_append_only(store: Store, store_url: str, statement: str) ->
     engine = open_engine(store_url)
     with writing(engine) as connection:
         connection.execute(
-            text(
-                "INSERT INTO history_rows (personnummer, contact_type, after, extract_no, record_no) "
-                "VALUES (:number, 'email', 'a@example.dk', 1, 1)"
-            ),
-            {"number": NUMBER},
+            text("INSERT INTO history_rows (contact, after, extract_no, record_no) VALUES (3, 'a@example.dk', 1, 1)")
         )
     with pytest.raises(RunError), writing(engine) as connection:
         connection.execute(text(statement))
@@ -306,6 +302,6 @@ def test_bulk_reads_go_on_while_others_open_and_close_the_store(store: Store, st
         assert other.stdout.readline() == "begun\n"
         try:
             for _ in range(300):
-                assert len(store.stored_contacts(0, 10**10)) == 0
+                assert len(store.stored_contacts(0, 3 * 10**10)) == 0
         finally:
             other.kill()

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from afstem.errors import UsageError
 from afstem.periods import OPEN_END, day_number
 from afstem.permissions import RELATION_KINDS
-from afstem.reconcile import numbers_and_types
+from afstem.reconcile import CONTACTS_PER_DAY, contact_numbers, numbers_and_types
 from afstem.schema import NO_TIME
 from afstem.store import Store
 from afstem.store import reference_files as files
 from afstem.store.connection import reading
-from afstem.store.lookup import estimate_contacts, read_contacts_of
+from afstem.store.lookup import estimate_contacts, read_these_contacts
 
 ZONE = ZoneInfo("Europe/Copenhagen")
 LOADED_AT = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
@@ -71,7 +71,7 @@ def contacts_of(store: Store, low: int = 0, high: int = 10**10) -> list[tuple[in
             *map(int, numbers_and_types(row["contact"])),
             *(row["value"], row["registered_at"], actors[row["source_no"]], row["record_no"]),
         )
-        for row in store.stored_contacts(low, high).to_pylist()
+        for row in store.stored_contacts(3 * low, 3 * high).to_pylist()
     ]
     return sorted(rows, key=lambda row: row[:2])
 
@@ -372,18 +372,20 @@ def test_lookups_agree_with_the_files_read_line_by_line(
     )
 
 
-@pytest.mark.parametrize("asked", [[A], [A, C], []])
-def test_few_citizens_are_looked_for_and_many_are_read_past(store: Store, tmp_path: Path, asked: list[str]) -> None:
+@pytest.mark.parametrize("asked", [[(A, 0)], [(A, 0), (A, 1), (C, 2)], []])
+def test_few_contacts_are_looked_for_and_many_are_read_past(
+    store: Store, tmp_path: Path, asked: list[tuple[str, int]]
+) -> None:
     """Whichever way is taken, the contacts of those asked for are there, as they would be among all."""
     june = [f"{day:02}06{place:06}" for day in range(41, 44) for place in range(40)]
     rows = "".join(f"{number};3;{number}@example.dk;;a\n" for number in june)
     load(store, write(tmp_path / "r", contacts=CONTACTS + rows))
-    low, high = 0, 10**10
+    low, high = 41 * CONTACTS_PER_DAY, 44 * CONTACTS_PER_DAY
     with reading(store._engine) as connection:
-        assert estimate_contacts(connection, 41 * 10**8, 44 * 10**8) == 40 * 12 * 3
-    numbers = np.array([int(number) for number in asked], np.int64)
-    every = store.stored_contacts(low, high)
-    theirs = every.filter(np.isin(numbers_and_types(every["contact"].to_numpy())[0], numbers))
-    assert read_contacts_of(store._engine, numbers).equals(theirs)
-    assert store.stored_contacts_for(numbers, 41 * 10**8, 44 * 10**8).equals(theirs)
-    assert store.stored_contacts_for(np.arange(10**5), low, high).equals(every)
+        assert estimate_contacts(connection, low, high) == 40 * 12 * 3
+    contacts = np.sort(np.array([contact_numbers(int(number), kind) for number, kind in asked], np.int64))
+    every = store.stored_contacts(0, 100 * CONTACTS_PER_DAY)
+    theirs = every.filter(np.isin(every["contact"].to_numpy(), contacts))
+    assert read_these_contacts(store._engine, contacts).equals(theirs)
+    assert store.stored_contacts_for(contacts, low, high).equals(theirs)
+    assert store.stored_contacts_for(np.arange(10**5), 0, 100 * CONTACTS_PER_DAY).equals(every)

@@ -66,26 +66,20 @@ class Settlement:
     confirmed: pa.Table
 
 
-NUMBERS_PER_DAY = 10**8
-"""CPR numbers that begin with the same day of birth."""
-
-CONTACTS_PER_DAY = len(ContactType) * NUMBERS_PER_DAY
-"""`contact_numbers` of citizens whose CPR numbers do."""
-
-_BY_SLUG = np.array(sorted(ContactType, key=lambda contact_type: contact_type.slug))
-_PLACE_BY_SLUG = np.argsort(_BY_SLUG)
+CONTACTS_PER_DAY = len(ContactType) * 10**8
+"""`contact_numbers` of citizens whose CPR numbers begin with the same day of birth."""
 
 
 def contact_numbers(numbers: Ints, contact_types: npt.NDArray[np.integer]) -> Ints:
-    """One integer for (citizen, contact type); it rises as the store's primary key does, which has the type's slug."""
-    contacts: Ints = numbers * len(ContactType) + _PLACE_BY_SLUG[contact_types]
+    """One integer for (citizen, contact type): the store's primary key."""
+    contacts: Ints = numbers * len(ContactType) + contact_types
     return contacts
 
 
 def numbers_and_types(contacts: Ints) -> tuple[Ints, Ints]:
     """CPR numbers and contact types of `contact_numbers`."""
-    numbers, places = np.divmod(contacts, len(ContactType))
-    return numbers, _BY_SLUG[places]
+    numbers, contact_types = np.divmod(contacts, len(ContactType))
+    return numbers, contact_types
 
 
 def settle(candidates: pa.Table, stored: pa.Table, standing: Standing) -> Settlement:

@@ -21,7 +21,6 @@ from afstem.reconcile import (
     CANDIDATE_SCHEMA,
     CONTACTS_PER_DAY,
     LOADED,
-    NUMBERS_PER_DAY,
     OUTCOMES,
     Settlement,
     Standing,
@@ -106,8 +105,9 @@ def read_changes(folder: RunFolder) -> Iterator[pa.Table]:
 def settle_range(case: Case, number: int, days: range) -> None:
     """Settle the citizens born on some days of the month."""
     store = _store(case.store_url)
-    candidates = _candidates(case, days)
-    stored = store.stored_contacts_for(_citizens(candidates), days.start * NUMBERS_PER_DAY, days.stop * NUMBERS_PER_DAY)
+    low, high = days.start * CONTACTS_PER_DAY, days.stop * CONTACTS_PER_DAY
+    candidates = _candidates(case, low, high)
+    stored = store.stored_contacts_for(_contacts(candidates), low, high)
     before = store.confirmations(days)
     settlement = settle(candidates, _confirmed(stored, before), case.standing)
     with PrivateArrow(case.folder.changes / f"{number:04}.arrow", settlement.changes.schema) as file:
@@ -117,10 +117,10 @@ def settle_range(case: Case, number: int, days: range) -> None:
         case.folder.write_confirmed(day, rows)
 
 
-def _citizens(candidates: pa.Table) -> Ints:
-    """The CPR numbers that candidates tell of, sorted, once each."""
-    numbers, _ = numbers_and_types(np.sort(candidates["contact"].to_numpy(), kind="stable"))
-    return numbers[np.diff(numbers, prepend=-1) != 0]
+def _contacts(candidates: pa.Table) -> Ints:
+    """What candidates tell of, sorted, once each."""
+    contacts = np.sort(candidates["contact"].to_numpy(), kind="stable")
+    return contacts[np.diff(contacts, prepend=-1) != 0]
 
 
 @lru_cache(maxsize=1)
@@ -165,11 +165,10 @@ def _ranges(case: Case) -> list[range]:
     return [range(first, after) for first, after in pairwise(edges)]
 
 
-def _candidates(case: Case, days: range) -> pa.Table:
+def _candidates(case: Case, low: int, high: int) -> pa.Table:
     parts = []
     for extract in case.extracts:
-        bounds = (days.start * CONTACTS_PER_DAY, days.stop * CONTACTS_PER_DAY)
-        for batch in read_sorted(_accepted(case, extract), "contact", *bounds):
+        for batch in read_sorted(_accepted(case, extract), "contact", low, high):
             source_no = pa.array(np.full(batch.num_rows, extract.source_no))
             parts.append(pa.table(batch).append_column("source_no", source_no).select(CANDIDATE_SCHEMA.names))
     return pa.concat_tables(parts) if parts else CANDIDATE_SCHEMA.empty_table()

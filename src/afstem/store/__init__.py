@@ -123,17 +123,17 @@ class Store:
             return lookup.read_email_subscribers(connection, as_of)
 
     def stored_contacts(self, low: int, high: int) -> pa.Table:
-        """The contacts of citizens with low <= CPR number < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by contact;
-        each with the source and the record that wrote its row. Not to be called from within a transaction."""
+        """Every stored contact with low <= contact < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by contact; each
+        with the source and the record that wrote its row. Not to be called from within a transaction."""
         return lookup.read_stored_contacts(self._engine, low, high)
 
-    def stored_contacts_for(self, numbers: npt.NDArray[np.int64], low: int, high: int) -> pa.Table:
-        """The same, and at least those of the given citizens (sorted, once each), who have low <= CPR number < high:
-        only theirs, where looking for them is quicker than reading them all."""
+    def stored_contacts_for(self, contacts: npt.NDArray[np.int64], low: int, high: int) -> pa.Table:
+        """The same, and at least those of the given ones (sorted, once each): only them, where looking for them is
+        quicker than reading them all."""
         with reading(self._engine) as connection:
             stored = lookup.estimate_contacts(connection, low, high)
-        if len(numbers) * lookup.SEARCH_COSTS < stored:
-            return lookup.read_contacts_of(self._engine, numbers)
+        if len(contacts) * lookup.SEARCH_COSTS < stored:
+            return lookup.read_these_contacts(self._engine, contacts)
         return self.stored_contacts(low, high)
 
     def confirmations(self, days: range) -> dict[int, pa.Table]:

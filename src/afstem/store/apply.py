@@ -13,9 +13,8 @@ from sqlalchemy import Connection, Engine, Table, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from afstem.errors import RunError
-from afstem.reconcile import numbers_and_types
 from afstem.schema import NO_TIME
-from afstem.store.columns import contact_type_slugs, insert_columns, personnummer_text, upsert_columns
+from afstem.store.columns import insert_columns, upsert_columns
 from afstem.store.connection import clean_errors, connected_to_write, describe
 from afstem.store.ledger import ExtractRow, RunRow, read_run, write_extracts, write_run
 from afstem.store.tables import (
@@ -121,21 +120,11 @@ def _write_changes(connection: Connection, sources: pa.Array, changes: pa.Table)
     """Contacts for all of the changes, history for those that changed the value."""
     if pc.index_in(changes["source_no"], value_set=sources).null_count:
         raise AssertionError("a change comes from an extract that is not of this run")
-    numbers, contact_types = numbers_and_types(changes["contact"].to_numpy())
-    rows = pa.table(
-        {
-            "personnummer": personnummer_text(pa.array(numbers)),
-            "contact_type": contact_type_slugs(pa.array(contact_types)),
-            "value": changes["value"],
-            "registered_at": pc.if_else(pc.equal(changes["registered_at"], NO_TIME), None, changes["registered_at"]),
-            "source_no": changes["source_no"],
-            "record_no": changes["record_no"],
-        }
-    )
-    upsert_columns(connection, contact_rows, rows)
-    history = {"before": changes["before"], "after": changes["value"], "extract_no": changes["source_no"]}
-    history |= {name: rows[name] for name in ("personnummer", "contact_type", "record_no")}
-    insert_columns(connection, history_rows, pa.table(history).filter(changes["changed"]))
+    rows = changes.select(["contact", "value", "registered_at", "source_no", "record_no"])
+    known = pc.if_else(pc.equal(rows["registered_at"], NO_TIME), None, rows["registered_at"])
+    upsert_columns(connection, contact_rows, rows.set_column(2, "registered_at", known))
+    history = changes.filter(changes["changed"]).select(["contact", "before", "value", "source_no", "record_no"])
+    insert_columns(connection, history_rows, history.rename_columns({"value": "after", "source_no": "extract_no"}))
 
 
 def _replace(connection: Connection, table: Table, key: str | int, content: bytes) -> None:

@@ -17,7 +17,7 @@ from afstem.store.connection import BUSY_SECONDS, other_copy_of_sqlite, sqlite_f
 ROWS_PER_BATCH = 65_536
 
 
-def read_arrow(engine: Engine, query: str, parameters: tuple[str, ...]) -> pa.Table:
+def read_arrow(engine: Engine, query: str, parameters: tuple[str | int, ...]) -> pa.Table:
     """What a select answers, as the database types it; each ``?`` in the query stands for a parameter."""
     try:
         file = sqlite_file(engine)
@@ -31,7 +31,7 @@ def read_arrow(engine: Engine, query: str, parameters: tuple[str, ...]) -> pa.Ta
         raise RunError(f"the store failed: {error.sqlstate or type(error).__name__} while reading") from None
 
 
-def _read_sqlite(uri: str, query: str, parameters: tuple[str, ...]) -> pa.Table:
+def _read_sqlite(uri: str, query: str, parameters: tuple[str | int, ...]) -> pa.Table:
     from adbc_driver_sqlite import dbapi
 
     with dbapi.connect(uri) as connection, connection.cursor() as cursor:
@@ -42,7 +42,7 @@ def _read_sqlite(uri: str, query: str, parameters: tuple[str, ...]) -> pa.Table:
         return cursor.fetch_arrow_table()
 
 
-def _read_postgresql(engine: Engine, query: str, parameters: tuple[str, ...]) -> pa.Table:
+def _read_postgresql(engine: Engine, query: str, parameters: tuple[str | int, ...]) -> pa.Table:
     from adbc_driver_postgresql import dbapi
 
     uri = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)

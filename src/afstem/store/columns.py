@@ -8,10 +8,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from sqlalchemy import (
     BigInteger,
@@ -28,12 +25,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
-from afstem.schema import NO_TIME, ContactType
-from afstem.text_bytes import bytes_of
+from afstem.schema import NO_TIME
 
 ROWS_PER_FETCH = 65_536
-
-PERSONNUMMER_DIGITS = 10
 
 
 # --- out --------------------------------------------------------------------------------------------------------------
@@ -60,17 +54,6 @@ def _postgresql_microseconds(element: microseconds, compiler: SQLCompiler, **opt
     return f"coalesce(CAST(EXTRACT(EPOCH FROM {stored}) * 1000000 AS BIGINT), {NO_TIME + 1} - 1)"
 
 
-def numbers_of(personnummer: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """CPR numbers from the ten digits that the store keeps; none is null."""
-    digits = bytes_of(personnummer.combine_chunks() if isinstance(personnummer, pa.ChunkedArray) else personnummer)
-    columns = digits.octets.reshape(-1, PERSONNUMMER_DIGITS).T
-    numbers = np.zeros(len(digits.starts), np.int64)
-    for column in columns:
-        numbers *= 10
-        numbers += column - ord("0")
-    return numbers
-
-
 def read_columns(connection: Connection, query: Select[Any], schema: pa.Schema) -> pa.Table:
     """The rows of a select as an Arrow table of ``schema``, whose fields stand in the order of the select's columns.
 
@@ -91,16 +74,6 @@ def read_columns(connection: Connection, query: Select[Any], schema: pa.Schema) 
 
 
 # --- in ---------------------------------------------------------------------------------------------------------------
-
-
-def personnummer_text(numbers: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """CPR numbers from integers back to the ten digits that the store keeps."""
-    return pc.utf8_lpad(numbers.cast(pa.string()), PERSONNUMMER_DIGITS, "0")
-
-
-def contact_type_slugs(codes: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Contact types as the texts that the store keeps."""
-    return pa.array([member.slug for member in ContactType]).take(codes)
 
 
 def insert_columns(connection: Connection, table: Table, rows: pa.Table) -> None:

@@ -13,10 +13,10 @@ from afstem.finding_memory import MEMORY_SCHEMA
 from afstem.lookup import Citizens
 from afstem.packed import unpack
 from afstem.permissions import Relations
-from afstem.reconcile import CANDIDATE_SCHEMA, NUMBERS_PER_DAY, contact_numbers
-from afstem.schema import NO_TIME, ContactType
+from afstem.reconcile import CANDIDATE_SCHEMA, CONTACTS_PER_DAY
+from afstem.schema import NO_TIME
 from afstem.store.bulk_read import read_arrow
-from afstem.store.columns import PERSONNUMMER_DIGITS, microseconds, numbers_of, personnummer_text, read_columns
+from afstem.store.columns import microseconds, read_columns
 from afstem.store.tables import (
     confirmations,
     contact_rows,
@@ -59,9 +59,9 @@ CONFIRMATION_SCHEMA = pa.schema([("contact", pa.int64()), ("source_no", pa.int32
 """By contact (`reconcile.contact_numbers`), the record that confirmed it last; sorted, each contact once."""
 
 _STORED = f"""
-SELECT personnummer, contact_type, coalesce(value, ''), coalesce(registered_at, {NO_TIME + 1} - 1),
+SELECT contact, coalesce(value, ''), coalesce(registered_at, {NO_TIME + 1} - 1),
        (CAST(source_no AS BIGINT) << {RECORD_BITS}) + record_no
-FROM contact_rows WHERE personnummer
+FROM contact_rows WHERE contact
 """  # noqa: S608 - constants
 """No nulls: ADBC tells the type of an SQLite column by the first rows. No stored value is empty.
 
@@ -71,11 +71,11 @@ A column fewer is a tenth less time, so source and record come as one integer.
 _BETWEEN = "BETWEEN ? AND ?"
 _AMONG = {
     "sqlite": "IN (SELECT value FROM json_each(?))",
-    "postgresql": "IN (SELECT json_array_elements_text(?::json))",
+    "postgresql": "IN (SELECT json_array_elements_text(?::json)::bigint)",
 }
 
 SEARCH_COSTS = 6
-"""Finding a citizen's contacts takes as long as reading so many on the way past (3 million contacts: 3 to 7)."""
+"""Finding a contact takes as long as reading so many on the way past (3 million contacts: 3 to 7)."""
 
 
 def read_citizens(connection: Connection) -> Citizens:
@@ -113,40 +113,33 @@ def read_packed(connection: Connection, name: str, part: str) -> pa.Table | None
 
 
 def read_stored_contacts(engine: Engine, low: int, high: int) -> pa.Table:
-    """The contacts of citizens with low <= CPR number < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by contact."""
-    low, high = max(low, 0), min(high, 10**PERSONNUMMER_DIGITS)
-    if low >= high:
-        return CANDIDATE_SCHEMA.empty_table()
-    return _as_candidates(read_arrow(engine, _STORED + _BETWEEN, (_digits(low), _digits(high - 1))))
+    """Every stored contact with low <= contact < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by contact."""
+    return _as_candidates(read_arrow(engine, _STORED + _BETWEEN, (low, high - 1)))
 
 
-def read_contacts_of(engine: Engine, numbers: npt.NDArray[np.int64]) -> pa.Table:
-    """The contacts of these citizens (sorted, once each), as `read_stored_contacts`."""
-    among = json.dumps(personnummer_text(pa.array(numbers)).to_pylist())
+def read_these_contacts(engine: Engine, contacts: npt.NDArray[np.int64]) -> pa.Table:
+    """Those of these contacts (sorted, once each) that are stored, as `read_stored_contacts`."""
+    among = json.dumps(contacts.tolist())
     return _as_candidates(read_arrow(engine, _STORED + _AMONG[engine.dialect.name], (among,)))
 
 
 def estimate_contacts(connection: Connection, low: int, high: int) -> int:
-    """About how many contacts citizens with low <= CPR number < high have, told by those born in June of one day.
+    """About how many contacts of low <= contact < high are stored, told by the citizens born in June of one day.
 
     A count of all would read them all.
     """
-    june = low // NUMBERS_PER_DAY * NUMBERS_PER_DAY + 6 * 10**6
-    bounds = contact_rows.c.personnummer.between(_digits(june), _digits(june + 10**6 - 1))
-    counted: int = connection.execute(select(func.count()).where(bounds)).scalar_one()
-    return counted * 12 * (high - low) // NUMBERS_PER_DAY
-
-
-def _digits(number: int) -> str:
-    return f"{number:0{PERSONNUMMER_DIGITS}d}"
+    month = CONTACTS_PER_DAY // 100
+    june = low // CONTACTS_PER_DAY * CONTACTS_PER_DAY + 6 * month
+    counted: int = connection.execute(
+        select(func.count()).where(contact_rows.c.contact.between(june, june + month - 1))
+    ).scalar_one()
+    return counted * 12 * (high - low) // CONTACTS_PER_DAY
 
 
 def _as_candidates(rows: pa.Table) -> pa.Table:
     if not len(rows):
         return CANDIDATE_SCHEMA.empty_table()
-    personnummer, slugs, value, registered_at, origin = rows.columns
-    types = pc.index_in(slugs, value_set=pa.array([member.slug for member in ContactType]))
-    contact = contact_numbers(numbers_of(personnummer), types.to_numpy())
+    contact, value, registered_at, origin = rows.columns
     value = pc.if_else(pc.equal(value, ""), None, value)
     # The record_no of what was loaded is -1, so the source is found by what is left when it is taken away.
     source_no = (origin.to_numpy() - NO_RECORD) >> RECORD_BITS
@@ -154,7 +147,8 @@ def _as_candidates(rows: pa.Table) -> pa.Table:
     columns = [contact, value, registered_at, source_no, record_no]
     stored = pa.table(columns, CANDIDATE_SCHEMA.names).cast(CANDIDATE_SCHEMA)
     # SQLite reads along the primary key, which is this order; PostgreSQL as its rows lie.
-    return stored if (np.diff(contact) > 0).all() else stored.take(pa.array(np.argsort(contact, kind="stable")))
+    in_order = (np.diff(contact.to_numpy()) > 0).all()
+    return stored if in_order else stored.take(pa.array(np.argsort(contact.to_numpy(), kind="stable")))
 
 
 def read_confirmations(connection: Connection, days: range) -> dict[int, pa.Table]:

@@ -19,7 +19,6 @@ from afstem.decode import DEFAULT_BATCH_BYTES, blocks
 from afstem.decode.csv_lines import CsvReader, split_line
 from afstem.decode.extract import Header
 from afstem.errors import Unreadable, UsageError
-from afstem.store.columns import PERSONNUMMER_DIGITS, numbers_of
 from afstem.text_bytes import bytes_of
 
 SEPARATOR = ";"
@@ -39,6 +38,8 @@ TIME_COLUMNS = ("registreret",)
 ROWS_PER_BATCH = 262_144
 
 Bools = npt.NDArray[np.bool_]
+
+PERSONNUMMER_DIGITS = 10
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ReferenceBatch:
         """The CPR numbers, as integers."""
         texts = self.texts["personnummer"]
         if _are_ten_digits(texts):
-            return numbers_of(texts)
+            return _numbers_of(texts)
         self.refuse(~_matches(texts, "[0-9]{6}-?[0-9]{4}"), "personnummer", "must be 10 digits, or DDMMYY-XXXX")
         plain = pc.replace_substring(texts, "-", "")
         numbers: npt.NDArray[np.int64] = plain.cast(pa.int64()).to_numpy()
@@ -225,6 +226,15 @@ def _are_ten_digits(texts: pa.StringArray) -> bool:
     column = bytes_of(texts)
     digits = (column.octets >= ord("0")) & (column.octets <= ord("9"))
     return bool((column.lengths == PERSONNUMMER_DIGITS).all() and digits.all())
+
+
+def _numbers_of(ten_digits: pa.StringArray) -> npt.NDArray[np.int64]:
+    octets = bytes_of(ten_digits).octets.reshape(-1, PERSONNUMMER_DIGITS)
+    numbers = np.zeros(len(octets), np.int64)
+    for column in octets.T:
+        numbers *= 10
+        numbers += column - ord("0")
+    return numbers
 
 
 def _may_hold_control_characters(texts: pa.StringArray) -> bool:

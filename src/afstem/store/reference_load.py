@@ -18,10 +18,10 @@ from afstem.errors import UsageError
 from afstem.packed import pack, unpack
 from afstem.periods import OPEN_END
 from afstem.permissions import RELATION_KINDS
-from afstem.reconcile import CONTACTS_PER_DAY, contact_numbers, numbers_and_types
+from afstem.reconcile import CONTACTS_PER_DAY, contact_numbers
 from afstem.registration_time import read_times
 from afstem.schema import NO_TIME, UNKNOWN_TYPE, ContactType
-from afstem.store.columns import contact_type_slugs, insert_new_columns, personnummer_text, upsert_columns
+from afstem.store.columns import insert_new_columns, upsert_columns
 from afstem.store.ledger import next_source_no
 from afstem.store.lookup import NO_RECORD
 from afstem.store.reference_files import ReferenceBatch, find_files, read_reference
@@ -167,24 +167,13 @@ def _load_contacts(load: _Load, path: Path) -> int:
 def _write_confirmations(connection: Connection) -> None:
     """Put what was confirmed since into the rows, so that each tells by itself whether an extract stands behind it."""
     for content in connection.execute(select(confirmations.c.content)).scalars().all():
-        confirmed = unpack(content)
-        numbers, types = numbers_and_types(confirmed["contact"].to_numpy())
-        key = {
-            "personnummer": personnummer_text(pa.array(numbers)),
-            "contact_type": contact_type_slugs(pa.array(types)),
-        }
-        others = {name: confirmed[name] for name in ("source_no", "record_no")}
-        upsert_columns(connection, contact_rows, pa.table(key | others))
+        upsert_columns(connection, contact_rows, unpack(content))
     connection.execute(delete(confirmations))
 
 
 def _insert_loaded(connection: Connection, loaded: pa.Table) -> None:
-    numbers, types = numbers_and_types(loaded["contact"].to_numpy())
-    rows = loaded.drop_columns("contact")
-    rows = rows.append_column("personnummer", personnummer_text(pa.array(numbers)))
-    rows = rows.append_column("contact_type", contact_type_slugs(pa.array(types)))
-    rows = rows.append_column("record_no", pa.array(np.full(len(rows), NO_RECORD)))
-    insert_new_columns(connection, contact_rows, rows)
+    record_no = pa.array(np.full(len(loaded), NO_RECORD))
+    insert_new_columns(connection, contact_rows, loaded.append_column("record_no", record_no))
 
 
 _LOADERS: dict[str, Callable[[_Load, Path], int]] = {
