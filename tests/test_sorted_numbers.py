@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from afstem.schema import NO_CPR
 from afstem.sorted_numbers import Places, contains
 
-# Close together, so that they share words and strips, and at the borders of these; also beyond any CPR number.
+# Close together, so that they share buckets and strips, and at the borders of these; also beyond any CPR number.
 numbers = st.one_of(
     st.integers(0, 200),
     st.builds(
-        lambda strip, word, bit: (strip << 16) + (word << 6) + bit,
-        st.integers(0, 3) | st.integers(0, 160_000),
-        st.integers(0, 2) | st.just(1023),
-        st.sampled_from([0, 1, 31, 32, 62, 63]),
+        lambda strip, bucket, last: (strip << 20) + (bucket << 8) + last,
+        st.integers(0, 3) | st.integers(0, 10_000),
+        st.integers(0, 2) | st.just(4095),
+        st.sampled_from([0, 1, 2, 127, 128, 254, 255]),
     ),
     st.sampled_from([101_010_000, 3_112_999_999, 9_999_999_999]),
 )
@@ -38,10 +38,17 @@ def test_few_keys_and_no_numbers(keys: list[int]) -> None:
     assert places.find(np.array([NO_CPR, -(2**63), 2**62], np.int64)).tolist() == [-1, -1, -1]
 
 
-def test_the_citizens_of_a_country_take_little_more_than_a_bit_a_number() -> None:
+def test_a_bucket_may_be_full() -> None:
+    keys = np.arange(2 << 8, 5 << 8)
+    numbers = np.arange(6 << 8)
+    expected = np.where((numbers >= keys[0]) & (numbers <= keys[-1]), numbers - keys[0], -1)
+    assert Places.of(keys).find(numbers).tolist() == expected.tolist()
+
+
+def test_the_empty_range_of_cpr_numbers_takes_no_memory() -> None:
     random = np.random.default_rng(3)
     days, months, rest = (random.integers(low, high, 200_000) for low, high in ((1, 32), (1, 13), (0, 10**6)))
     keys = np.unique(days * 10**8 + months * 10**6 + rest)
     places = Places.of(keys)
     assert places.find(keys).tolist() == list(range(len(keys)))
-    assert places.bits.nbytes + places.before.nbytes < 80_000_000
+    assert places.before.nbytes + places.last_byte.nbytes < 7_000_000
