@@ -32,7 +32,7 @@ def contains(keys: Ints, numbers: Ints) -> npt.NDArray[np.bool_]:
 @dataclass(frozen=True)
 class Places:
     """Where each number stands among keys: for each bucket of 256 possible numbers how many keys precede it, and the
-    last byte of every key, among which a search takes ``steps``.
+    last byte of every key, among which a binary search takes these ``steps``.
 
     ``strips`` gives the first bucket of the strip of a number's upper bits, 0 (where all are empty) if no key has them,
     also at its end for numbers beyond all keys. CPR numbers leave most of their range empty: 12 MB for six million.
@@ -41,7 +41,7 @@ class Places:
     strips: npt.NDArray[np.int64]
     before: npt.NDArray[np.int32]
     last_byte: npt.NDArray[np.uint8]
-    steps: int
+    steps: tuple[int, ...]
 
     @classmethod
     def of(cls, keys: Ints) -> "Places":
@@ -54,23 +54,23 @@ class Places:
         held = np.bincount(_bucket(strips[upper], keys), minlength=buckets)
         before = np.zeros(buckets + 1, np.int32)
         np.cumsum(held, out=before[1:])
-        # One byte more, for the end of the last bucket to point at.
-        last_byte = np.append(keys.astype(np.uint8), np.uint8(0))
-        return cls(strips, before, last_byte, steps=int(held.max()).bit_length())
+        steps = tuple(1 << power for power in reversed(range(int(held.max()).bit_length())))
+        # A step may look beyond the last key.
+        last_byte = np.concatenate([keys.astype(np.uint8), np.zeros(1 << _BUCKET_BITS, np.uint8)])
+        return cls(strips, before, last_byte, steps)
 
     def find(self, numbers: Ints) -> npt.NDArray[np.int32]:
         """The place of each number among the keys, -1 where it is none of them."""
         # Without its sign a negative number is beyond all keys too.
         upper = np.minimum(numbers.view(np.uint64) >> np.uint64(_STRIP_BITS), np.uint64(len(self.strips) - 1))
         bucket = _bucket(self.strips[upper.view(np.int64)], numbers)
-        low, end = self.before[bucket], self.before[bucket + 1]
-        high, wanted = end, numbers.astype(np.uint8)
-        for _ in range(self.steps):
-            middle = (low + high) >> 1
-            lower = (self.last_byte[middle] < wanted) & (low < high)
-            low, high = np.where(lower, middle + 1, low), np.where(lower, high, middle)
-        found = (low < end) & (self.last_byte[low] == wanted)
-        return np.where(found, low, np.int32(_ABSENT))
+        place, end = self.before[bucket], self.before[bucket + 1]
+        wanted = numbers.astype(np.uint8)
+        for step in self.steps:
+            further = place + step
+            place = np.where((further <= end) & (self.last_byte[further - 1] < wanted), further, place)
+        found = (place < end) & (self.last_byte[place] == wanted)
+        return np.where(found, place, np.int32(_ABSENT))
 
 
 def _bucket(strip: Ints, numbers: Ints) -> Ints:
