@@ -54,13 +54,15 @@ def test_a_night_from_the_shell(workspace: Path) -> None:
     second = afstem("run", "--as-of", "2026-11-23", cwd=workspace)
     assert second.returncode == 3  # the refused extracts are refused again
     assert "already-applied" in second.stdout
-    assert "nothing new" in second.stdout
+    assert "--release jobcenter-01200-" in second.stdout  # and what is held is held again
 
     good = afstem("run", "--as-of", "2026-11-23", "--actor", "star", cwd=workspace)
     assert good.returncode == 0
+    assert "nothing new" in good.stdout
 
     runs = json.loads(afstem("runs", "--json", cwd=workspace).stdout)["runs"]
-    assert [run["records"] for run in runs] == [0, 0, told["records"]]
+    assert [run["outcomes"]["applied"] for run in runs] == [0, 0, told["outcomes"]["applied"]]
+    assert [run["outcomes"]["held"] for run in runs] == [0, 200, 200]
     shown = json.loads(afstem("show", told["run_id"], "--json", cwd=workspace).stdout)
     assert shown == told
     assert "applied" in afstem("show", "latest", cwd=workspace).stdout
@@ -172,13 +174,13 @@ def test_the_second_of_two_runs_at_once_waits(workspace: Path) -> None:
         subprocess.Popen(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    records = []
+    applied = []
     for process in both:
         stdout, stderr = process.communicate(timeout=120)
         assert process.returncode == 3, stderr
-        records.append(json.loads(stdout)["records"])
-    assert min(records) == 0
-    assert max(records) > 3000
+        applied.append(json.loads(stdout)["outcomes"]["applied"])
+    assert min(applied) == 0
+    assert max(applied) > 1000
 
 
 def test_a_run_that_is_killed_is_made_good_by_the_next(workspace: Path) -> None:
@@ -193,6 +195,5 @@ def test_a_run_that_is_killed_is_made_good_by_the_next(workspace: Path) -> None:
             process.wait()
     afstem("run", "--as-of", "2026-11-23", cwd=workspace)
     runs = json.loads(afstem("runs", "--json", cwd=workspace).stdout)["runs"]
-    with_records = [run for run in runs if run["records"]]
-    assert len(with_records) == 1
-    assert with_records[0]["records"] == 3626
+    [applied] = [run for run in runs if run["outcomes"]["applied"]]
+    assert applied["records"] == 3843

@@ -124,5 +124,5 @@ def test_only_the_network_is_tried_again(flow: ModuleType, trouble: Exception, a
 
 def test_the_form_in_the_ui_explains_itself(flow: ModuleType) -> None:
     properties = flow.reconcile_contacts.parameters.properties
-    assert set(properties) == {"config", "as_of", "actors", "dry_run"}
+    assert set(properties) == {"config", "as_of", "actors", "dry_run", "release"}
     assert all(len(field["description"]) > 20 for field in properties.values())
