@@ -98,7 +98,13 @@ def test_sample_writes_a_workspace_that_runs(tmp_path: Path) -> None:
 TROUBLE = {
     "no configuration": (lambda folder: (folder / "afstem.toml").unlink(), "afstem.toml"),
     "unknown key": (lambda folder: change(folder, "[run]", "[run]\nzone = 1"), "run.zone: unknown key"),
-    "wrong type": (lambda folder: change(folder, "[run]", "[hold]\nvolume_drop = true\n[run]"), "volume_drop"),
+    "wrong type": (lambda folder: hold(folder, "volume_drop = true"), "hold.volume_drop"),
+    "a share above all": (lambda folder: hold(folder, "removal_share = 1.01"), "hold.removal_share"),
+    "a share below none": (lambda folder: hold(folder, "volume_drop = -0.1"), "hold.volume_drop"),
+    "a share that is no number": (lambda folder: hold(folder, "rejected_share = nan"), "hold.rejected_share"),
+    "half a record": (lambda folder: hold(folder, "min_records = 99.5"), "hold.min_records"),
+    "fewer than none": (lambda folder: hold(folder, "min_records = -1"), "hold.min_records"),
+    "another limit": (lambda folder: hold(folder, "removals = 1"), "hold.removals: unknown key"),
     "a zone that is a folder": (lambda folder: change(folder, "Europe/Copenhagen", "Europe"), "run.timezone"),
     "landing in a file": (lambda folder: change(folder, "var/landing", "actors.toml"), "paths.landing"),
     "reports in a file": (lambda folder: change(folder, '"reports"', '"actors.toml"'), "paths.reports"),
@@ -112,6 +118,10 @@ TROUBLE = {
     "another database": (lambda folder: change(folder, "sqlite:///", "mysql://"), "store.url"),
     "no such codelist": (lambda folder: change(folder, "[paths]", '[paths]\ncodelist = "x.toml"'), "x.toml"),
 }  # fmt: skip
+
+
+def hold(workspace: Path, limit: str) -> None:
+    change(workspace, "[run]", f"[hold]\n{limit}\n[run]")
 
 
 def change(workspace: Path, old: str, new: str, name: str = "afstem.toml") -> None:
@@ -163,6 +173,10 @@ def test_the_environment_overrides_the_file(workspace: Path, tmp_path: Path) -> 
     wrong = afstem("run", cwd=workspace, AFSTEM_HOLD__MIN_RECORDS="many")
     assert wrong.returncode == 2
     assert "AFSTEM_HOLD__MIN_RECORDS" in wrong.stderr
+    too_much = afstem("run", cwd=workspace, AFSTEM_HOLD__VOLUME_DROP="1.5")
+    assert too_much.returncode == 2
+    [line] = too_much.stderr.splitlines()
+    assert "AFSTEM_HOLD__VOLUME_DROP: hold.volume_drop" in line
     unknown = afstem("run", cwd=workspace, AFSTEM_STORE__COLOUR="red")
     assert unknown.returncode == 2
 
