@@ -226,10 +226,7 @@ def _stage(
             records += len(batch)
             removals += int(np.count_nonzero(judged.columns.removes & (judged.columns.malformed == 0)))
             on_records(len(batch))
-    if reader.physical_records is not None and reader.physical_records != records:
-        raise RunError(
-            f"{landed.extract_id}: {records} records were read, but the file holds {reader.physical_records}"
-        )
+    check_physical_records(landed.extract_id, records, reader.physical_records)
     return summarise(
         landed,
         "read",
@@ -243,6 +240,12 @@ def _stage(
         header=reader.header.names,
         columns=reader.header.columns,
     )
+
+
+def check_physical_records(extract_id: str, read: int, physical: int | None) -> None:
+    """Raise `RunError` where a file holds more or fewer records than were read; None where it does not tell."""
+    if physical is not None and physical != read:
+        raise RunError(f"{extract_id}: {read} records were read, but the file holds {physical}")
 
 
 def count(column: np.ndarray[Any, Any]) -> Counter[int]:

@@ -23,7 +23,7 @@ import numpy as np
 
 from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
-from afstem.errors import LoginRefused, SourceUnavailable, UsageError, WorkerDied, told_without_content
+from afstem.errors import AfstemError, InternalError, LoginRefused, SourceUnavailable, UsageError, told_without_content
 from afstem.evaluate import Terms, latest_time
 from afstem.finding_memory import KEY, remember
 from afstem.hold import reasons_to_hold
@@ -355,10 +355,10 @@ def _remember(run: Run, actor_id: str, read: list[ExtractSummary]) -> None:
 def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:
     """Record that an actor could not be taken in; the others go on, and the next run tries again.
 
-    What is to be released of a source that cannot be reached is taken in all the same. Raises `WorkerDied` and
-    `UsageError` again: they are not the actor's trouble.
+    What is to be released of a source that cannot be reached is taken in all the same. Raises an `AfstemError` again: a
+    store that failed or records that were lost are not the actor's trouble. A bug that one delivery brings out is.
     """
-    if isinstance(trouble, (WorkerDied, UsageError)):
+    if isinstance(trouble, AfstemError) and not isinstance(trouble, InternalError):
         raise trouble
     log.warning("%s: unavailable: %s", actor_id, trouble)
     if isinstance(trouble, SourceUnavailable):

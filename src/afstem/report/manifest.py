@@ -62,7 +62,7 @@ def build_manifest(
             )
         ],
         "changes": [
-            {"actor": actor, "contact_type": contact_type} | {str(change): changes[change] for change in Change}
+            {"actor": actor, "contact_type": contact_type} | {str(change): changes.get(change, 0) for change in Change}
             for (actor, contact_type), changes in balance.changes_of_actors(extracts).items()
         ],
         "actors": [
@@ -104,7 +104,7 @@ def build_manifest(
 def changes_told(manifest: Mapping[str, Any]) -> ByActorAndType:
     """The changes that a manifest tells of, by actor and contact type."""
     return {
-        (row["actor"], row["contact_type"]): +Counter({str(change): row[change] for change in Change})
+        (row["actor"], row["contact_type"]): {str(change): row[change] for change in Change}
         for row in manifest["changes"]
     }
 
