@@ -114,7 +114,7 @@ def _why_held(excess: Mapping[str, Any]) -> dict[str, str]:
     # Here, because only a run that is settled needs what writes numbers as people do.
     from afstem.report.language import LANGUAGES
 
-    return {language.code: str(language.excess(Excess(**excess))) for language in LANGUAGES}
+    return {language.code: language.excess(Excess(**excess)).unescape() for language in LANGUAGES}
 
 
 def _code(code: int, findings: int) -> dict[str, Any]:
