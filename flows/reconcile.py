@@ -9,6 +9,7 @@ record, no CPR number, no contact value in parameters, names, logs, results or a
 import argparse
 import json
 import os
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
 from afstem import clock, pipeline
-from afstem.errors import SourceUnavailable, told_without_content
+from afstem.errors import AfstemError, SourceUnavailable, told_without_content
 from afstem.workers import workers
 
 WITHOUT_A_SERVER = {
@@ -105,6 +106,7 @@ def reconcile_contacts(
     as_of: date | None = None,
     actors: list[str] | None = None,
     dry_run: bool = False,
+    release: list[str] | None = None,
 ) -> State[Any]:
     """Pull every actor's extracts, judge each record, apply what is valid, report what is not.
 
@@ -113,9 +115,10 @@ def reconcile_contacts(
         as_of: The day on which permissions and subscriptions are judged. Left empty: today in Denmark.
         actors: Take in these actors only, by id. Left empty: all of them.
         dry_run: Judge and report everything, but leave the store as it is.
+        release: Let these held extracts through, by their ids. One that is not held stops the run.
     """
     log = get_run_logger()
-    request = pipeline.Request(Path(config), as_of, tuple(actors) if actors else None, dry_run)
+    request = pipeline.Request(Path(config), as_of, tuple(actors) if actors else None, dry_run, tuple(release or ()))
     with (
         told_without_content(),
         workers(os.cpu_count() or 1, "forkserver") as beside,
@@ -143,9 +146,14 @@ def main() -> None:
     parser.add_argument("--config", default="afstem.toml", help="the configuration file (default: %(default)s)")
     parser.add_argument("--as-of", type=date.fromisoformat, help="the day to judge by (default: today)")
     parser.add_argument("--dry-run", action="store_true", help="leave the store as it is")
+    parser.add_argument("--release", metavar="EXTRACT_ID", action="append", help="let this held extract through")
     asked = parser.parse_args()
-    with temporary_settings(WITHOUT_A_SERVER):
-        summary = reconcile_contacts(asked.config, asked.as_of, None, asked.dry_run)
+    try:
+        with temporary_settings(WITHOUT_A_SERVER):
+            summary = reconcile_contacts(asked.config, asked.as_of, None, asked.dry_run, asked.release)
+    except AfstemError as error:
+        print(f"reconcile: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     print(json.dumps(summary, ensure_ascii=False))
 
 

@@ -8,6 +8,7 @@ can be held against the same lines.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -533,3 +534,98 @@ def write_story_run(folder: Path, story: Story, run_no: int) -> dict[Path, datet
         if mine[0].pulled_in_run != run_no:
             pulled_before[path] = story_time(mine[0].pulled_in_run)
     return pulled_before
+
+
+# --- held extracts ------------------------------------------------------------------------------
+
+HOLD_ACTORS = {"kommune-a": ("kommune", 100), "kommune-b": ("kommune", 100)}
+HOLD_CITIZENS = [synthetic_cpr(21_000 + number) for number in range(400)]
+
+
+@dataclass(frozen=True)
+class HeldOrNot:
+    """One extract in one run of a story of hold.csv, and what must become of it."""
+
+    actor: str
+    file: str
+    content: bytes
+    delivered: bool
+    release: bool
+    state: str
+    why: str
+
+    @property
+    def extract_id(self) -> str:
+        return f"{self.actor}-{hashlib.sha256(self.content).hexdigest()[:12]}"
+
+
+@dataclass
+class HoldStory:
+    """One story of hold.csv; ``limits`` is a line of ``[hold]``, or empty."""
+
+    title: str
+    limits: str
+    runs: dict[int, list[HeldOrNot]] = field(default_factory=dict)
+
+
+def load_hold_stories(path: Path) -> list[HoldStory]:
+    stories = []
+    for title, lines in groupby(load_lines(path), key=lambda line: line.cells["story"]):
+        told = list(lines)
+        story = HoldStory(title, told[0].cells["limits"])
+        contents: dict[tuple[str, str], bytes] = {}
+        for line in told:
+            cells = line.cells
+            key = (cells["actor"], cells["file"])
+            if cells["records"].startswith("copy of "):
+                contents[key] = contents[cells["actor"], cells["records"].removeprefix("copy of ")]
+            elif cells["records"] not in ("same", "gone"):
+                counts = [int(cells[name]) for name in ("records", "removals", "rejected", "unreadable")]
+                contents[key] = extract_of_counts(cells["file"], *counts)
+            story.runs.setdefault(int(cells["run"]), []).append(
+                HeldOrNot(
+                    actor=cells["actor"],
+                    file=f"{cells['file']}.csv",
+                    content=contents[key],
+                    delivered=cells["records"] != "gone",
+                    release=cells["release"] == "yes",
+                    state=cells["state"],
+                    why=cells["why"],
+                )
+            )
+        stories.append(story)
+    return stories
+
+
+def extract_of_counts(letter: str, records: int, removals: int, rejected: int, unreadable: int) -> bytes:
+    """An extract of so many records about as many citizens: the removals first, the good mobile numbers last."""
+    lines = ["personnummer;kontaktdatatype;kontaktdata"]
+    for number, citizen in enumerate(HOLD_CITIZENS[:records]):
+        if number < removals:
+            lines.append(f"{citizen};1;")
+        elif number < removals + rejected:
+            lines.append(f"{citizen};1;12")
+        elif number < removals + rejected + unreadable:
+            lines.append(citizen)
+        else:
+            lines.append(f"{citizen};1;26{100 + ord(letter)}{number:03}")
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def write_hold_story(folder: Path, story: HoldStory) -> None:
+    """The story's workspace before its first run."""
+    write_settings(folder, HOLD_ACTORS)
+    with (folder / "afstem.toml").open("a", encoding="utf-8") as settings:
+        settings.write(f"[hold]\n{story.limits}\n")
+    own = [(citizen, actor, "own", date(2020, 1, 2), None) for citizen in HOLD_CITIZENS for actor in HOLD_ACTORS]
+    write_reference(folder, ReferenceRows(citizens=[(citizen, "01") for citizen in HOLD_CITIZENS], relations=own))
+
+
+def write_hold_run(folder: Path, story: HoldStory, run_no: int) -> None:
+    """Put exactly the extracts of one run into the source folders."""
+    for actor in HOLD_ACTORS:
+        for path in (folder / "extracts" / actor).iterdir():
+            path.unlink()
+    for extract in story.runs[run_no]:
+        if extract.delivered:
+            (folder / "extracts" / extract.actor / extract.file).write_bytes(extract.content)

@@ -25,9 +25,10 @@ import sys
 import tomllib
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -719,6 +720,47 @@ def reconcile(claims: list[Claim], stored: Claim | None) -> tuple[Claim, list[st
 
 
 # ------------------------------------------------------------------------------------------------
+# 5.4 Hold
+# ------------------------------------------------------------------------------------------------
+
+HOLD = {
+    "min_records": 100,
+    "removal_share": Fraction("0.10"),
+    "rejected_share": Fraction("0.50"),
+    "volume_drop": Fraction("0.50"),
+}
+
+
+@dataclass(frozen=True)
+class Applied:
+    """An extract that was applied: how large it is, when it was first pulled, and the start of the run."""
+
+    records: int
+    created_at: datetime
+    applied_at: datetime
+
+
+def must_be_held(judged: list[tuple[Record, list[int]]], last: Applied | None, hold: dict[str, Any]) -> bool:
+    """Whether an extract waits for its release; ``judged`` are its records, each with its codes."""
+    records = len(judged)
+    if records < hold["min_records"]:
+        return False
+    removals = [record for record, codes in judged if 1014 not in codes and trimmed(record.kontaktdata) == ""]
+    rejected = [record for record, codes in judged if codes]
+    return (
+        len(removals) > hold["removal_share"] * records
+        or len(rejected) > hold["rejected_share"] * records
+        or (last is not None and records < (1 - hold["volume_drop"]) * last.records)
+    )
+
+
+def last_applied(applied: dict[tuple[str, str], Applied], actor: str, created_at: datetime) -> Applied | None:
+    """The actor's last applied extract, of those that were created before; of several at once, the largest."""
+    earlier = [extract for (whose, _), extract in applied.items() if whose == actor and extract.created_at < created_at]
+    return max(earlier, key=lambda extract: (extract.applied_at, extract.created_at, extract.records), default=None)
+
+
+# ------------------------------------------------------------------------------------------------
 # 2.1, 2.2, 2.6: configuration and reference data
 # ------------------------------------------------------------------------------------------------
 
@@ -826,7 +868,7 @@ def read_first_filling(folder: Path, world: World) -> dict[Place, Claim]:
 
 @dataclass(frozen=True)
 class ExtractVerdict:
-    """``state`` is applied, refused or already-applied; ``code`` only where it was refused."""
+    """``state`` is applied, held, refused or already-applied; ``code`` only where it was refused."""
 
     actor: str
     file: str
@@ -874,7 +916,7 @@ class Stored:
     """What one run leaves for the next: the claims that stand, and the extracts that were applied."""
 
     contacts: dict[Place, Claim] = field(default_factory=dict)
-    applied: set[tuple[str, str]] = field(default_factory=set)
+    applied: dict[tuple[str, str], Applied] = field(default_factory=dict)
 
 
 @dataclass
@@ -904,6 +946,7 @@ def run(
     codelist: dict[str, str] | None = None,
     permissions: dict[str, list[str]] | None = None,
     reference: str = "reference",
+    release: Mapping[str, Path] | None = None,
 ) -> Expected:
     """What a run over a workspace must give, in its verdicts and in the store.
 
@@ -911,8 +954,9 @@ def run(
     ``first_pulled`` are those of an earlier ``Expected``; without ``stored``, the first filling of the
     reference folder is what the store holds. ``first_pulled`` is by (actor id, SHA-256) and says when an
     extract was created. ``started_at`` has a time zone. Actors that cannot be reached are ``unavailable``.
+    ``release`` are ids of held extracts that are let through, with the file of each as an earlier run has pulled it.
     """
-    config = tomllib.loads((workspace / "afstem.toml").read_text("utf-8"))
+    config = tomllib.loads((workspace / "afstem.toml").read_text("utf-8"), parse_float=Fraction)
     paths = config.get("paths", {})
     if codelist is None:
         codelist = read_setting(workspace, paths.get("codelist"), "codes", CODELIST)
@@ -931,16 +975,18 @@ def run(
     if stored is None:
         stored = Stored(read_first_filling(workspace / reference, world))
     expected = Expected(
-        stored=Stored(dict(stored.contacts), set(stored.applied)), first_pulled=dict(first_pulled or {})
+        stored=Stored(dict(stored.contacts), dict(stored.applied)), first_pulled=dict(first_pulled or {})
     )
 
+    hold = HOLD | config.get("hold", {})
     accepted: dict[Place, list[tuple[Claim, RecordVerdict]]] = {}
     for actor in read_actors(workspace / paths.get("actors", "actors.toml"), workspace):
         if not actor.source.is_dir():
             expected.unavailable.append(actor.id)
             continue
         seen: set[str] = set()
-        for path in extracts_of(actor):
+        held: set[str] = set()
+        for path in extracts_of(actor) + taken_away(actor, release or {}):
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
             created_at = expected.first_pulled.setdefault((actor.id, sha256), started_at)
 
@@ -948,29 +994,42 @@ def run(
             if (actor.id, sha256) in stored.applied or sha256 in seen:
                 expected.extracts.append(ExtractVerdict(actor.id, path.name, sha256, "already-applied"))
                 continue
-            seen.add(sha256)
+            if sha256 in held:
+                expected.extracts.append(ExtractVerdict(actor.id, path.name, sha256, "held"))  # a copy of that one
+                continue
 
             # 4.1: about the whole extract
             records = read_or_refuse(path, actor, world)
             if isinstance(records, Refusal):
                 expected.extracts.append(ExtractVerdict(actor.id, path.name, sha256, "refused", records.code))
                 continue
-            expected.extracts.append(ExtractVerdict(actor.id, path.name, sha256, "applied"))
-            expected.stored.applied.add((actor.id, sha256))
 
             # 4.2: about each record
-            for record in records:
-                codes = judge(record, actor, world)
+            judged = [(record, judge(record, actor, world)) for record in records]
+
+            # 5.4: compared with what runs before this one have applied
+            last = last_applied(stored.applied, actor.id, created_at)
+            verdict = ExtractVerdict(actor.id, path.name, sha256, "applied")
+            if must_be_held(judged, last, hold) and verdict.extract_id not in (release or {}):
+                verdict = replace(verdict, state="held")
+                held.add(sha256)
+            else:
+                seen.add(sha256)
+                expected.stored.applied[actor.id, sha256] = Applied(len(records), created_at, started_at)
+            expected.extracts.append(verdict)
+
+            for record, codes in judged:
                 contact_type = contact_type_of(record, world)
-                verdict = RecordVerdict(actor.id, path.name, sha256, record.record_no, contact_type, "rejected", codes)
-                if codes:
-                    expected.records.append(verdict)
+                outcome = "rejected" if codes else verdict.state
+                of_record = RecordVerdict(actor.id, path.name, sha256, record.record_no, contact_type, outcome, codes)
+                if outcome != "applied":
+                    expected.records.append(of_record)
                     continue
                 number = cpr_number(record.personnummer)
                 assert number is not None, "else it had the finding 1001"
                 assert contact_type is not None, "else it had the finding 9153"
                 claim = claim_of(record, actor, world, created_at, sha256)
-                accepted.setdefault((number, contact_type), []).append((claim, verdict))
+                accepted.setdefault((number, contact_type), []).append((claim, of_record))
 
     # 5.3: who wins
     for place, rivals in accepted.items():
@@ -985,6 +1044,16 @@ def run(
     expected.extracts.sort(key=lambda verdict: (verdict.actor, verdict.file))
     expected.records.sort(key=lambda verdict: (verdict.actor, verdict.file, verdict.record_no))
     return expected
+
+
+def taken_away(actor: Actor, release: Mapping[str, Path]) -> list[Path]:
+    """The files that are to be released and no longer in the actor's source folder."""
+    there = {f"{actor.id}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" for path in extracts_of(actor)}
+    return [
+        path
+        for extract_id, path in release.items()
+        if extract_id.rpartition("-")[0] == actor.id and extract_id not in there
+    ]
 
 
 def read_or_refuse(path: Path, actor: Actor, world: World) -> list[Record] | Refusal:

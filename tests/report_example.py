@@ -62,6 +62,9 @@ class ExampleExtract:
     state: str = "applied"
     code: int | None = None
     reason: str | None = None
+    hold: Sequence[tuple[str, int, int, float]] = ()
+    """Reason, part, whole, limit."""
+    released: bool = False
 
     @property
     def extract_id(self) -> str:
@@ -139,8 +142,11 @@ class Example:
                     counts[code] += count
             return dict(sorted(counts.items()))
 
+        def changes(applied: int) -> dict[str, int]:
+            return {"new": applied - applied // 2, "replaced": applied // 2 - applied // 4, "removed": applied // 4}
+
         kinds = dict.fromkeys((actor, kind) for actor, kind, _ in outcomes)
-        trouble = any(extract.state == "refused" for extract in self.extracts) or any(
+        trouble = any(extract.state in ("refused", "held") for extract in self.extracts) or any(
             actor.delivery == "unavailable" for actor in self.actors
         )
         return {
@@ -162,6 +168,11 @@ class Example:
                 {"actor": actor, "contact_type": kind, "records": sum(of(actor=actor, kind=kind).values())}
                 | of(actor=actor, kind=kind)
                 for actor, kind in kinds
+            ],
+            "changes": [
+                {"actor": actor, "contact_type": kind} | changes(of(actor=actor, kind=kind)["applied"])
+                for actor, kind in kinds
+                if of(actor=actor, kind=kind)["applied"]
             ],
             "actors": [
                 {
@@ -192,6 +203,11 @@ class Example:
                     "findings": {str(extract.code): 1}
                     if extract.code
                     else dict(Counter(str(code) for refusal in extract.rejected for code, _ in refusal.findings)),
+                    "removals": 0,
+                    "hold": [
+                        dict(zip(("reason", "part", "whole", "limit"), excess, strict=True)) for excess in extract.hold
+                    ],
+                    "released": extract.released,
                 }
                 for extract in self.extracts
             ],
@@ -309,6 +325,22 @@ def example() -> Example:
             ExampleExtract("kommune-1", "", "", state="refused", code=1012, reason="logon-failed"),
             ExampleExtract("kommune-2", "igen.csv", "5e" * 32, state="already-applied"),
             ExampleExtract("kommune-3", "fejlfri.csv", "6f" * 32, others={"mobile": {"applied": 1, "unchanged": 4}}),
+            ExampleExtract(
+                "kommune-3",
+                "<b>oprydning</b>.csv",
+                "81" * 32,
+                state="held",
+                others={"email": {"held": 1234}},
+                hold=[("removals", 617, 1234, 0.1), ("volume-drop", 8766, 10_000, 0.75)],
+            ),
+            ExampleExtract(
+                "kommune-3",
+                "alligevel.csv",
+                "92" * 32,
+                others={"email": {"applied": 9}},
+                hold=[("rejected", 6, 9, 0.5)],
+                released=True,
+            ),
             ExampleExtract(
                 "system-1", "alt.parquet", "70" * 32, state="refused", code=1013, reason="insufficient-permissions"
             ),

@@ -22,18 +22,22 @@ from case_pages import (
     TIMEZONE,
     Case,
     FileCase,
+    HoldStory,
     PermissionCase,
     ReferenceRows,
     Story,
     fails_modulus_11,
     load_cases,
     load_file_cases,
+    load_hold_stories,
     load_lines,
     load_permission_cases,
     load_stories,
     reference_rows,
     story_time,
     synthetic_cpr,
+    write_hold_run,
+    write_hold_story,
     write_permissions,
     write_reference,
     write_settings,
@@ -143,6 +147,25 @@ def test_story(story: Story, tmp_path: Path) -> None:
         history += len(expected.history)
     assert expected.store == {(STORY_CITIZEN, reference.CODELIST[code]): after for code, after in story.after.items()}
     assert history == story.history
+
+
+@pytest.mark.parametrize("story", load_hold_stories(PAGES / "hold.csv"), ids=lambda story: story.title)
+def test_hold_story(story: HoldStory, tmp_path: Path) -> None:
+    write_hold_story(tmp_path / "workspace", story)
+    stored, first_pulled = None, None
+    for run_no, extracts in sorted(story.runs.items()):
+        write_hold_run(tmp_path / "workspace", story, run_no)
+        release = {}
+        for extract in extracts:
+            if extract.release:
+                release[extract.extract_id] = tmp_path / extract.file
+                (tmp_path / extract.file).write_bytes(extract.content)
+        expected = reference.run(
+            tmp_path / "workspace", AS_OF, story_time(run_no), stored, first_pulled, release=release
+        )
+        states = {(verdict.actor, verdict.file): verdict.state for verdict in expected.extracts}
+        assert states == {(extract.actor, extract.file): extract.state for extract in extracts}
+        stored, first_pulled = expected.stored, expected.first_pulled
 
 
 # --- the pages themselves -----------------------------------------------------------------------

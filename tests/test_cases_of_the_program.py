@@ -1,6 +1,7 @@
 """The same case pages as test_cases.py, against the real program: whole pages as workspaces, from files to store."""
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,20 +15,24 @@ from case_pages import (
     STARTED_AT,
     STORY_CITIZEN,
     FileCase,
+    HoldStory,
     PermissionCase,
     Story,
     load_cases,
     load_file_cases,
+    load_hold_stories,
     load_permission_cases,
     load_stories,
     story_time,
+    write_hold_run,
+    write_hold_story,
     write_permissions,
     write_settings,
     write_story,
     write_story_run,
     write_workspace,
 )
-from whole_run import read_store, what_happened
+from whole_run import read_store, what_happened, what_is_expected
 
 from afstem import clock, pipeline
 from afstem.decode import open_extract
@@ -114,6 +119,30 @@ def test_story(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     contacts, history = read_store(tmp_path)
     assert contacts == {(STORY_CITIZEN, reference.CODELIST[code]): after for code, after in story.after.items()}
     assert len(history) == story.history
+
+
+@pytest.mark.parametrize("story", load_hold_stories(PAGES / "hold.csv"), ids=lambda story: story.title)
+def test_hold_story(story: HoldStory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The states that the page tells, and every outcome, contact and history row that the reference does."""
+    workspace, stored, first_pulled, history = tmp_path / "workspace", None, None, set()
+    write_hold_story(workspace, story)
+    pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
+    for run_no, extracts in sorted(story.runs.items()):
+        write_hold_run(workspace, story, run_no)
+        release = {extract.extract_id: tmp_path / extract.file for extract in extracts if extract.release}
+        for extract in extracts:
+            (tmp_path / extract.file).write_bytes(extract.content)
+        now = story_time(run_no)
+        monkeypatch.setattr(clock, "now", lambda now=now: now)
+        request = pipeline.Request(workspace / "afstem.toml", as_of=AS_OF, release=tuple(release))
+        happened = what_happened(workspace, pipeline.run(request))
+        states = {(actor, file): state for actor, file, state, _ in happened.extracts}
+        assert states == {(extract.actor, extract.file): extract.state for extract in extracts}
+        expected = reference.run(workspace, AS_OF, now, stored, first_pulled, release=release)
+        whole = what_is_expected(expected)
+        history |= whole.history
+        assert happened == replace(whole, history=history)
+        stored, first_pulled = expected.stored, expected.first_pulled
 
 
 def note_first_pull(workspace: Path, extract: Path, moment: datetime) -> None:

@@ -54,13 +54,15 @@ def test_a_night_from_the_shell(workspace: Path) -> None:
     second = afstem("run", "--as-of", "2026-11-23", cwd=workspace)
     assert second.returncode == 3  # the refused extracts are refused again
     assert "already-applied" in second.stdout
-    assert "nothing new" in second.stdout
+    assert "--release jobcenter-01200-" in second.stdout  # and what is held is held again
 
     good = afstem("run", "--as-of", "2026-11-23", "--actor", "star", cwd=workspace)
     assert good.returncode == 0
+    assert "nothing new" in good.stdout
 
     runs = json.loads(afstem("runs", "--json", cwd=workspace).stdout)["runs"]
-    assert [run["records"] for run in runs] == [0, 0, told["records"]]
+    assert [run["outcomes"]["applied"] for run in runs] == [0, 0, told["outcomes"]["applied"]]
+    assert [run["outcomes"]["held"] for run in runs] == [0, 200, 200]
     shown = json.loads(afstem("show", told["run_id"], "--json", cwd=workspace).stdout)
     assert shown == told
     assert "applied" in afstem("show", "latest", cwd=workspace).stdout
@@ -96,7 +98,13 @@ def test_sample_writes_a_workspace_that_runs(tmp_path: Path) -> None:
 TROUBLE = {
     "no configuration": (lambda folder: (folder / "afstem.toml").unlink(), "afstem.toml"),
     "unknown key": (lambda folder: change(folder, "[run]", "[run]\nzone = 1"), "run.zone: unknown key"),
-    "wrong type": (lambda folder: change(folder, "[run]", "[hold]\nvolume_drop = true\n[run]"), "volume_drop"),
+    "wrong type": (lambda folder: hold(folder, "volume_drop = true"), "hold.volume_drop"),
+    "a share above all": (lambda folder: hold(folder, "removal_share = 1.01"), "hold.removal_share"),
+    "a share below none": (lambda folder: hold(folder, "volume_drop = -0.1"), "hold.volume_drop"),
+    "a share that is no number": (lambda folder: hold(folder, "rejected_share = nan"), "hold.rejected_share"),
+    "half a record": (lambda folder: hold(folder, "min_records = 99.5"), "hold.min_records"),
+    "fewer than none": (lambda folder: hold(folder, "min_records = -1"), "hold.min_records"),
+    "another limit": (lambda folder: hold(folder, "removals = 1"), "hold.removals: unknown key"),
     "a zone that is a folder": (lambda folder: change(folder, "Europe/Copenhagen", "Europe"), "run.timezone"),
     "landing in a file": (lambda folder: change(folder, "var/landing", "actors.toml"), "paths.landing"),
     "reports in a file": (lambda folder: change(folder, '"reports"', '"actors.toml"'), "paths.reports"),
@@ -110,6 +118,10 @@ TROUBLE = {
     "another database": (lambda folder: change(folder, "sqlite:///", "mysql://"), "store.url"),
     "no such codelist": (lambda folder: change(folder, "[paths]", '[paths]\ncodelist = "x.toml"'), "x.toml"),
 }  # fmt: skip
+
+
+def hold(workspace: Path, limit: str) -> None:
+    change(workspace, "[run]", f"[hold]\n{limit}\n[run]")
 
 
 def change(workspace: Path, old: str, new: str, name: str = "afstem.toml") -> None:
@@ -161,6 +173,10 @@ def test_the_environment_overrides_the_file(workspace: Path, tmp_path: Path) -> 
     wrong = afstem("run", cwd=workspace, AFSTEM_HOLD__MIN_RECORDS="many")
     assert wrong.returncode == 2
     assert "AFSTEM_HOLD__MIN_RECORDS" in wrong.stderr
+    too_much = afstem("run", cwd=workspace, AFSTEM_HOLD__VOLUME_DROP="1.5")
+    assert too_much.returncode == 2
+    [line] = too_much.stderr.splitlines()
+    assert "AFSTEM_HOLD__VOLUME_DROP: hold.volume_drop" in line
     unknown = afstem("run", cwd=workspace, AFSTEM_STORE__COLOUR="red")
     assert unknown.returncode == 2
 
@@ -172,13 +188,13 @@ def test_the_second_of_two_runs_at_once_waits(workspace: Path) -> None:
         subprocess.Popen(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    records = []
+    applied = []
     for process in both:
         stdout, stderr = process.communicate(timeout=120)
         assert process.returncode == 3, stderr
-        records.append(json.loads(stdout)["records"])
-    assert min(records) == 0
-    assert max(records) > 3000
+        applied.append(json.loads(stdout)["outcomes"]["applied"])
+    assert min(applied) == 0
+    assert max(applied) > 1000
 
 
 def test_a_run_that_is_killed_is_made_good_by_the_next(workspace: Path) -> None:
@@ -193,6 +209,5 @@ def test_a_run_that_is_killed_is_made_good_by_the_next(workspace: Path) -> None:
             process.wait()
     afstem("run", "--as-of", "2026-11-23", cwd=workspace)
     runs = json.loads(afstem("runs", "--json", cwd=workspace).stdout)["runs"]
-    with_records = [run for run in runs if run["records"]]
-    assert len(with_records) == 1
-    assert with_records[0]["records"] == 3626
+    [applied] = [run for run in runs if run["outcomes"]["applied"]]
+    assert applied["records"] == 3843

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 import reference
+from prefect.logging import disable_run_logger
 from prefect.states import Failed
 from test_sample_data import SAMPLE_DATA
 from whole_run import AS_OF, load_and_run, what_happened
 
 from afstem import pipeline
-from afstem.errors import InternalError, SourceUnavailable
+from afstem.errors import InternalError, SourceUnavailable, UsageError
 
 FLOW = Path(__file__).parents[1] / "flows" / "reconcile.py"
 
@@ -122,7 +123,35 @@ def test_only_the_network_is_tried_again(flow: ModuleType, trouble: Exception, a
     assert flow.take_in.retry_jitter_factor > 0
 
 
+def test_what_is_to_be_released_reaches_the_run(flow: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def begin(request: pipeline.Request, _: object) -> None:
+        asked.append(request)
+        raise UsageError("x is not a held extract")
+
+    monkeypatch.setattr(pipeline, "begin", begin)
+    with disable_run_logger(), pytest.raises(UsageError):
+        flow.reconcile_contacts.fn("afstem.toml", AS_OF, None, True, ["x"])
+    assert asked == [pipeline.Request(Path("afstem.toml"), AS_OF, dry_run=True, release=("x",))]
+
+
+def test_wrong_usage_from_a_shell_is_one_line_and_exit_code_2(
+    flow: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reconcile_contacts(*asked: object) -> None:
+        assert asked[-1] == ["x"]
+        raise UsageError("x is not a held extract")
+
+    monkeypatch.setattr(flow, "reconcile_contacts", reconcile_contacts)
+    monkeypatch.setattr(sys, "argv", ["reconcile.py", "--release", "x"])
+    with pytest.raises(SystemExit) as done:
+        flow.main()
+    assert done.value.code == 2
+    assert capsys.readouterr().err == "reconcile: x is not a held extract\n"
+
+
 def test_the_form_in_the_ui_explains_itself(flow: ModuleType) -> None:
     properties = flow.reconcile_contacts.parameters.properties
-    assert set(properties) == {"config", "as_of", "actors", "dry_run"}
+    assert set(properties) == {"config", "as_of", "actors", "dry_run", "release"}
     assert all(len(field["description"]) > 20 for field in properties.values())

@@ -23,7 +23,7 @@ def test_every_record_becomes_what_is_expected(happened: Happened) -> None:
     file_of = {
         extract_id: file
         for (_, file, state, _), extract_id in zip(happened.extracts, happened.ids, strict=True)
-        if state == "applied"
+        if state in ("applied", "held")
     }
     told = [
         [actor, file_of[extract_id], str(record_no), contact_type or "", outcome, " ".join(map(str, codes))]
@@ -51,6 +51,6 @@ def test_it_is_small_and_shows_everything(happened: Happened) -> None:
     assert sum(path.stat().st_size for path in SAMPLE_DATA.rglob("*") if path.is_file()) < 1_000_000
     codes = {code for *_, found in happened.records for code in found} | {code for *_, code in happened.extracts}
     assert codes - {None} == set(reference.ORDER) | {1013}
-    assert {record[4] for record in happened.records} == {"applied", "unchanged", "superseded", "rejected"}
-    assert {state for _, _, state, _ in happened.extracts} == {"applied", "refused", "already-applied"}
+    assert {record[4] for record in happened.records} == {"applied", "unchanged", "superseded", "held", "rejected"}
+    assert {state for _, _, state, _ in happened.extracts} == {"applied", "held", "refused", "already-applied"}
     assert happened.unavailable

@@ -102,6 +102,12 @@ FIRST = change_table(
 )
 
 
+FIRST_HISTORY = {
+    ("a", "mobile"): {"new": 1, "replaced": 0, "removed": 0},
+    ("a", "email"): {"new": 0, "replaced": 1, "removed": 0},
+}
+
+
 def apply_first(store: Store, **values: Any) -> AppliedCounts:
     arguments = {
         "extracts": [extract_row(1), extract_row(2, "b"), extract_row(3, "b", state="refused", code=1014, records=0)],
@@ -115,7 +121,7 @@ def apply_first(store: Store, **values: Any) -> AppliedCounts:
 
 def test_what_a_run_writes(store: Store) -> None:
     counts = apply_first(store)
-    assert counts.history == {("a", "mobile"): 1, ("a", "email"): 1}
+    assert counts.history == FIRST_HISTORY
     stored = store.stored_contacts(0, 3 * 10**10)
     assert stored.schema == CANDIDATE_SCHEMA
     assert stored.to_pylist() == FIRST.select(CANDIDATE_SCHEMA.names).sort_by("contact").to_pylist()
@@ -193,7 +199,7 @@ def test_a_later_run_replaces_contacts_and_memory_and_adds_history(store: Store)
     extracts, changes = [extract_row(4), extract_row(5, "b")], [later[:1], later[1:]]
     confirmed = [(30, b"later"), (31, b"too")]
     counts = store.apply(run_row("r2"), extracts, changes, confirmed, memory.items(), accept)
-    assert counts.history == {("a", "mobile"): 1}
+    assert counts.history == {("a", "mobile"): {"new": 0, "replaced": 0, "removed": 1}}
     assert [tuple(row.values()) for row in rows_of(store, "confirmations")] == confirmed
     stored = {(row["number"], row["contact_type"]): row for row in stored_rows(store)}
     assert stored[A, MOBILE]["value"] is None
@@ -296,7 +302,7 @@ def test_a_dry_run_is_verified_and_changes_nothing(store: Store) -> None:
     seen: list[AppliedCounts] = []
     counts = apply_first(store, verify=seen.append, dry_run=True)
     assert seen == [counts]
-    assert counts.history == {("a", "mobile"): 1, ("a", "email"): 1}
+    assert counts.history == FIRST_HISTORY
     assert everything(store) == before
     with pytest.raises(RefusedError):
         apply_first(store, verify=refuse, dry_run=True)
@@ -387,7 +393,7 @@ def test_the_store_is_what_a_dictionary_would_be(
         counts = store.apply(run_row(f"r{number}"), [extract_row(number)], tables, [], [], accept)
         for kind in ContactType:
             changed = sum(row[6] for row in rows if row[1] == kind)
-            assert counts.history.get(("a", kind.slug), 0) == changed
+            assert sum(counts.history.get(("a", kind.slug), {}).values()) == changed
         expected |= {key: (value, number) for key, (value, _) in run.items()}
     stored = store.stored_contacts(0, 3 * 10**10)
     found = {(row["number"], row["contact_type"]): (row["value"], row["source_no"]) for row in stored_rows(store)}

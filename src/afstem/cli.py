@@ -113,17 +113,15 @@ def run(
 ) -> int:
     """Run once: pull every actor's extracts, judge, apply, report.
 
-    Exit code 0: done. 3: done, but an extract was refused or an actor was unavailable. 1: the run failed and changed
-    nothing. 2: wrong usage or configuration.
+    Exit code 0: done. 3: done, but an extract was refused or held, or an actor was unavailable. 1: the run failed and
+    changed nothing. 2: wrong usage or configuration.
     """
     set_up_arrow()
     from afstem.pipeline import Request
     from afstem.pipeline import run as run_once
     from afstem.progress import progress
 
-    if release:
-        raise UsageError(f"{release[0]} is not a held extract")
-    request = Request(config=config, as_of=_date(as_of), actors=actors or None, dry_run=dry_run)
+    request = Request(config=config, as_of=_date(as_of), actors=actors or None, dry_run=dry_run, release=release)
     with progress("records") as advance:
         summary = run_once(request, os.cpu_count() or 1, advance)
     _print(summary, as_json, _tell_run)
@@ -309,11 +307,20 @@ def _tell_run(summary: dict[str, Any]) -> None:
     click.echo(
         f"  {summary['records']:,} records = " + " + ".join(f"{count:,} {name}" for name, count in outcomes.items())
     )
+    would = "would be " if summary["dry_run"] else ""
+    click.echo(f"  {would}changed: " + ", ".join(f"{count:,} {name}" for name, count in summary["changes"].items()))
     for code, count in summary["findings"].items():
         click.echo(f"  {count:>9,}  {code}  {_plain(code)}")
     for extract in summary["extracts"]:
         if extract["state"] != "applied":
             click.echo(f"  {extract['actor']}: {extract['file']}: {extract['state']}")
+        elif extract["hold"]:
+            click.echo(f"  {extract['actor']}: {extract['file']}: released")
+        if extract["state"] == "held":
+            shares = ", ".join(
+                f"{share['reason']} {share['part']:,} of {share['whole']:,}" for share in extract["hold"]
+            )
+            click.echo(f"    {shares}; let it through: afstem run --release {extract['id']}")
     for actor in summary["unavailable"]:
         click.echo(f"  {actor}: unavailable")
     if not summary["records"] and summary["extracts"]:
@@ -328,8 +335,11 @@ def _tell_loaded(content: dict[str, Any]) -> None:
 
 def _tell_runs(content: dict[str, Any]) -> None:
     for line in content["runs"]:
+        held = f"  {line['outcomes']['held']:,} held" if line["outcomes"]["held"] else ""
         dry = "  dry run" if line["dry_run"] else ""
-        click.echo(f"{line['run_id']}  as of {line['as_of']}  {line['records']:>12,} records  {line['status']}{dry}")
+        click.echo(
+            f"{line['run_id']}  as of {line['as_of']}  {line['records']:>12,} records  {line['status']}{held}{dry}"
+        )
     if not content["runs"]:
         click.echo("no runs yet; 'afstem run' makes the first")
 

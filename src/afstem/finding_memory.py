@@ -1,7 +1,7 @@
 """What is remembered of findings from run to run: since when, and how many runs in a row.
 
 Kept by (actor, citizen's token, contact type, code): the token tells that it is the same citizen, never which. A
-finding is in a row when it was there, too, in the last run in which something of the same actor was applied.
+finding is in a row when it was there, too, in the last run in which an extract of the same actor was read.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ def remember(findings: Iterable[pa.Table], before: pa.Table, previous_run: str |
     """One actor's memory after a run, in `MEMORY_SCHEMA`.
 
     ``findings`` are batches with the columns of `KEY` from this run, ``before`` is the memory in the store, and
-    ``previous_run`` the last run in which something of the actor was applied. Findings without a token (no CPR number
+    ``previous_run`` the last run in which an extract of the actor was read. Findings without a token (no CPR number
     was written) cannot be recognised again and are left out.
     """
     batches = [batch.select(KEY).filter(pc.is_valid(batch["cpr_token"])) for batch in findings]

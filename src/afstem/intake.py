@@ -21,6 +21,7 @@ from afstem.clock import microseconds
 from afstem.decode import open_extract
 from afstem.errors import RunError, Unreadable
 from afstem.evaluate import Judged, Terms, evaluate
+from afstem.hold import Excess
 from afstem.private_files import private_folder
 from afstem.pull import LandedExtract
 from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers
@@ -63,8 +64,10 @@ class Tally:
 class ExtractSummary:
     """What came of one extract; counts and names only, no record.
 
-    ``state`` is ``read``, ``refused`` (with ``code`` and ``reason``) or ``already-applied``. ``created_at`` is ISO 8601
-    in UTC. ``header`` are the submitted column names, ``columns`` the record-table column of each.
+    ``state`` is ``read``, ``held`` (read, too, but not to be applied), ``refused`` (with ``code`` and ``reason``) or
+    ``already-applied``. ``created_at`` is ISO 8601 in UTC. ``removals`` are the records that ask for one, ``hold`` the
+    reasons to hold it, which do not count where it is ``released``. ``header`` are the submitted column names,
+    ``columns`` the record-table column of each; a second copy of a held extract has none, for it is not read again.
     """
 
     actor: str
@@ -79,8 +82,16 @@ class ExtractSummary:
     records: int = 0
     tallies: tuple[Tally, ...] = ()
     findings: dict[str, int] = field(default_factory=dict)
+    removals: int = 0
+    hold: tuple[Excess, ...] = ()
+    released: bool = False
     header: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+
+    @property
+    def was_read(self) -> bool:
+        """Whether its records were judged; not of a refused one, of one applied before, or of a second copy."""
+        return self.state in ("read", "held") and bool(self.columns)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -89,6 +100,7 @@ class ExtractSummary:
     def from_json(cls, content: dict[str, Any]) -> Self:
         lists = {
             "tallies": tuple(Tally(**tally) for tally in content["tallies"]),
+            "hold": tuple(Excess(**excess) for excess in content["hold"]),
             "header": tuple(content["header"]),
             "columns": tuple(content["columns"]),
         }
@@ -113,8 +125,18 @@ class Delivery:
 
 
 def were_read(extracts: Iterable[ExtractSummary]) -> list[ExtractSummary]:
-    """Those whose records were judged; not the refused, and not those applied before."""
-    return [extract for extract in extracts if extract.state == "read"]
+    """Those whose records were judged, the held ones too."""
+    return [extract for extract in extracts if extract.was_read]
+
+
+def are_held(extracts: Iterable[ExtractSummary]) -> list[ExtractSummary]:
+    """Those whose records were judged and are not to be applied."""
+    return [extract for extract in extracts if extract.was_read and extract.state == "held"]
+
+
+def to_apply(extracts: Iterable[ExtractSummary]) -> list[ExtractSummary]:
+    """Those whose accepted records compete for the store."""
+    return [extract for extract in extracts if extract.was_read and extract.state == "read"]
 
 
 def summarise(landed: LandedExtract, state: str, **more: Any) -> ExtractSummary:
@@ -186,7 +208,7 @@ def _stage(
     created_at = microseconds(landed.created_at)
     extras = sum(column.startswith("extra.") for column in reader.header.columns)
     accepted, rejected, findings = Counter[int](), Counter[int](), Counter[int]()
-    records = 0
+    records = removals = 0
     with (
         PrivateArrow(folder / "accepted.arrow", STAGED_CANDIDATE_SCHEMA) as accepted_file,
         PrivateArrow(folder / "rejected.arrow", rejected_schema(extras)) as rejected_file,
@@ -202,15 +224,14 @@ def _stage(
             rejected += count(judged.columns.contact_type[is_rejected])
             findings += count(judged.findings.code)
             records += len(batch)
+            removals += int(np.count_nonzero(judged.columns.removes & (judged.columns.malformed == 0)))
             on_records(len(batch))
-    if reader.physical_records is not None and reader.physical_records != records:
-        raise RunError(
-            f"{landed.extract_id}: {records} records were read, but the file holds {reader.physical_records}"
-        )
+    check_physical_records(landed.extract_id, records, reader.physical_records)
     return summarise(
         landed,
         "read",
         records=records,
+        removals=removals,
         tallies=tuple(
             Tally(slug_of(contact_type), accepted[contact_type], rejected[contact_type])
             for contact_type in sorted(accepted | rejected)
@@ -219,6 +240,12 @@ def _stage(
         header=reader.header.names,
         columns=reader.header.columns,
     )
+
+
+def check_physical_records(extract_id: str, read: int, physical: int | None) -> None:
+    """Raise `RunError` where a file holds more or fewer records than were read; None where it does not tell."""
+    if physical is not None and physical != read:
+        raise RunError(f"{extract_id}: {read} records were read, but the file holds {physical}")
 
 
 def count(column: np.ndarray[Any, Any]) -> Counter[int]:

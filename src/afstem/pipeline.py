@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -23,17 +23,28 @@ import numpy as np
 
 from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
-from afstem.errors import LoginRefused, SourceUnavailable, UsageError, WorkerDied, told_without_content
+from afstem.errors import AfstemError, InternalError, LoginRefused, SourceUnavailable, UsageError, told_without_content
 from afstem.evaluate import Terms, latest_time
 from afstem.finding_memory import KEY, remember
-from afstem.intake import Delivery, ExtractSummary, refuse, refuse_login, summarise, validate_extract, were_read
+from afstem.hold import reasons_to_hold
+from afstem.intake import (
+    Delivery,
+    ExtractSummary,
+    are_held,
+    refuse,
+    refuse_login,
+    summarise,
+    to_apply,
+    validate_extract,
+    were_read,
+)
 from afstem.lookup import Citizens, Knowledge
 from afstem.private_files import private_folder
-from afstem.pull import LandedExtract, pull
+from afstem.pull import LandedExtract, find_landed, pull
 from afstem.report import publication
 from afstem.report.folder import write_report
-from afstem.report.manifest import build_manifest
-from afstem.schema import ContactType
+from afstem.report.manifest import STATE_TOLD, build_manifest, changes_told
+from afstem.schema import Change, ContactType
 from afstem.settings import Actor, Settings, load_actors, load_settings
 from afstem.staging import Plan, RunFolder, read_batches
 from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
@@ -53,12 +64,19 @@ ACTORS_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks for; None stands for today's date, and for every actor."""
+    """What somebody asks for; None stands for today's date, and for every actor.
+
+    ``release`` names held extracts by their ids, or by eight or more characters that their SHA-256 begins with.
+
+    A dry run takes the same steps, and then leaves the store, the landing zone and what earlier runs left behind as
+    they are. Its report stands among the others, and says what it is.
+    """
 
     config: Path
     as_of: date | None = None
     actors: tuple[str, ...] | None = None
     dry_run: bool = False
+    release: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,10 +145,21 @@ class Run:
         """``run.json`` of this run, once it is settled."""
         return self.folder.manifest() or publication.manifest_of(self.settings.reports, self.plan.run_id)
 
-    @cached_property
-    def counted(self) -> balance.Balance:
-        """What became of the records, counted from the outcomes that were written."""
-        return balance.count_outcomes(self.folder)
+    def released(self, actor: str) -> list[LandedExtract]:
+        """The actor's held extracts that this run is asked to let through, from the landing zone.
+
+        Raises `UsageError` for one that is there no more.
+        """
+        if not self.plan.release:
+            return []
+        extracts = []
+        for held in self.store.held_extracts():
+            if held.actor == actor and held.extract_id in self.plan.release:
+                extract = find_landed(actor, held.file, held.sha256, held.created_at, self.settings.landing)
+                if extract is None:
+                    raise UsageError(f"{held.extract_id} is no longer in the landing zone: have it delivered again")
+                extracts.append(extract)
+        return extracts
 
     def extracts(self) -> list[ExtractSummary]:
         return [extract for delivery in self.deliveries().values() for extract in delivery.extracts]
@@ -154,7 +183,9 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
         store.upgrade()
         with _exclusive(store):
             _make_folders(settings)
-            finish_interrupted(settings, store)
+            if not request.dry_run:
+                finish_interrupted(settings, store)
+            release = _to_release(request, store, request.actors or tuple(actors))
             if not store.knows_citizens():
                 log.warning("the store knows no citizen, so every record is 1010; 'afstem reference load' comes first")
             started_at = clock.now()
@@ -164,6 +195,7 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
                 as_of=request.as_of or clock.today(settings.zone),
                 config=settings.config,
                 actors=tuple(sorted(request.actors or actors)),
+                release=release,
                 dry_run=request.dry_run,
             )
             run = Run.of_plan(plan, settings, store, workers)
@@ -175,6 +207,28 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
                 del _under_way[run.folder.path]
     finally:
         store.close()
+
+
+def _to_release(request: Request, store: Store, actors: tuple[str, ...]) -> tuple[str, ...]:
+    """The ids of the held extracts that are to be released.
+
+    Raises `UsageError` for one that does not wait for it, that two of them could be, or whose actor is not in the run.
+    """
+    if not request.release:
+        return ()
+    waiting = store.held_extracts()
+    chosen = []
+    for asked in request.release:
+        meant = [held for held in waiting if held.is_called(asked)]
+        if not meant:
+            ids = ", ".join(held.extract_id for held in waiting)
+            raise UsageError(f"{asked} is not a held extract; held are: {ids or 'none'}")
+        if len(meant) > 1:
+            raise UsageError(f"{asked} may be any of {', '.join(held.extract_id for held in meant)}: give the whole id")
+        if meant[0].actor not in actors:
+            raise UsageError(f"{asked} cannot be released: its actor, {meant[0].actor}, is not in this run")
+        chosen.append(meant[0].extract_id)
+    return tuple(chosen)
 
 
 def _make_folders(settings: Settings) -> None:
@@ -221,13 +275,25 @@ def take_in(run: Run, actor_id: str) -> None:
     cannot be reached; `set_aside` records that.
     """
     try:
-        landed = pull(run.actors[actor_id], run.settings.landing, run.plan.started_at)
+        pulled = _pull(run, actor_id)
     except LoginRefused:
-        _note(run, actor_id, Delivery("delivered", None, (refuse_login(actor_id, run.plan.started_at),)))
+        refused = refuse_login(actor_id, run.plan.started_at)
+        _note(run, actor_id, Delivery("delivered", None, (refused, *_judge(run, actor_id, []))))
         return
-    workers = run.workers if sum(extract.bytes for extract in landed) > WORTH_A_WORKER else Workers()
-    extracts = workers.call(judge, run.folder.path, actor_id, landed) if landed else ()
-    _note(run, actor_id, Delivery("delivered" if landed else "nothing", None, extracts))
+    _note(run, actor_id, Delivery("delivered" if pulled else "nothing", None, _judge(run, actor_id, pulled)))
+
+
+def _pull(run: Run, actor_id: str) -> list[LandedExtract]:
+    aside = run.folder.landed if run.plan.dry_run else None
+    return pull(run.actors[actor_id], run.settings.landing, run.plan.started_at, aside)
+
+
+def _judge(run: Run, actor_id: str, pulled: list[LandedExtract]) -> tuple[ExtractSummary, ...]:
+    """Judge what an actor has delivered, and what of it is to be released though it delivers it no more."""
+    again = {extract.sha256 for extract in pulled}
+    extracts = pulled + [extract for extract in run.released(actor_id) if extract.sha256 not in again]
+    workers = run.workers if sum(extract.bytes for extract in extracts) > WORTH_A_WORKER else Workers()
+    return workers.call(judge, run.folder.path, actor_id, extracts) if extracts else ()
 
 
 @told_without_content()
@@ -237,20 +303,40 @@ def judge(run_folder: Path, actor_id: str, landed: list[LandedExtract]) -> tuple
     actor = run.actors[actor_id]
     terms = cache(lambda: run.terms(actor))  # read from the store at the first extract that needs them
     applied = run.store.applied_digests(actor_id)
+    held: dict[str, ExtractSummary] = {}
     extracts: list[ExtractSummary] = []
     for extract in landed:
         if extract.sha256 in applied:
             summary = summarise(extract, "already-applied")
+        elif extract.sha256 in held:
+            summary = summarise(extract, "held", hold=held[extract.sha256].hold)
         elif not permissions.has_any_access(run.permissions, actor.type):
             summary = refuse(extract, 1013)
         else:
             folder = run.folder.extract(extract.extract_id)
             summary = validate_extract(extract, actor, terms(), run.token_key, folder, count_records)
             if summary.state == "read":
-                applied.add(extract.sha256)
+                summary = _hold(run, summary, extract.created_at)
+                if summary.state == "held":
+                    held[extract.sha256] = summary
+                else:
+                    applied.add(extract.sha256)
         extracts.append(summary)
     _remember(run, actor_id, were_read(extracts))
     return tuple(extracts)
+
+
+def _hold(run: Run, extract: ExtractSummary, created_at: datetime) -> ExtractSummary:
+    """Hold an extract that looks like a mistake, unless it is released (SPEC 5.4).
+
+    It is compared with what was applied before it came, so that the same extract is judged alike every night.
+    """
+    rejected = sum(tally.rejected for tally in extract.tallies)
+    last_applied = run.store.last_applied(extract.actor, before=created_at)
+    reasons = reasons_to_hold(extract.records, extract.removals, rejected, last_applied, run.settings.hold)
+    if extract.extract_id in run.plan.release:
+        return replace(extract, hold=reasons, released=True)
+    return replace(extract, hold=reasons, state="held" if reasons else "read")
 
 
 def _remember(run: Run, actor_id: str, read: list[ExtractSummary]) -> None:
@@ -269,13 +355,16 @@ def _remember(run: Run, actor_id: str, read: list[ExtractSummary]) -> None:
 def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:
     """Record that an actor could not be taken in; the others go on, and the next run tries again.
 
-    Raises `WorkerDied` again: that is not the actor's trouble.
+    What is to be released of a source that cannot be reached is taken in all the same. Raises an `AfstemError` again: a
+    store that failed or records that were lost are not the actor's trouble. A bug that one delivery brings out is.
     """
-    if isinstance(trouble, WorkerDied):
+    if isinstance(trouble, AfstemError) and not isinstance(trouble, InternalError):
         raise trouble
-    reason = trouble.reason if isinstance(trouble, SourceUnavailable) else "internal-error"
     log.warning("%s: unavailable: %s", actor_id, trouble)
-    _note(run, actor_id, Delivery("unavailable", reason, ()))
+    if isinstance(trouble, SourceUnavailable):
+        _note(run, actor_id, Delivery("unavailable", trouble.reason, _judge(run, actor_id, [])))
+    else:
+        _note(run, actor_id, Delivery("unavailable", "internal-error", ()))
 
 
 def _note(run: Run, actor_id: str, delivery: Delivery) -> None:
@@ -285,11 +374,13 @@ def _note(run: Run, actor_id: str, delivery: Delivery) -> None:
 @told_without_content()
 def reconcile(run: Run) -> None:
     """Decide who wins, over everything that was taken in, and prove that nothing is lost or doubled."""
-    extracts = were_read(run.extracts())
-    settlement.settle_run(run.folder, run.store, run.settings.store_url, _numbered(run, extracts), run.workers)
-    balance.check_balance(extracts, run.counted)
+    extracts = run.extracts()
+    numbered = _numbered(run, to_apply(extracts))
+    settled = settlement.settle_run(run.folder, run.store, run.settings.store_url, numbered, extracts, run.workers)
+    counted = balance.Balance.of(settled.outcomes, settled.changes)
+    balance.check_balance(were_read(extracts), counted)
     run.folder.write_manifest(
-        build_manifest(run.plan, run.settings, run.actors, run.deliveries(), run.counted, clock.now())
+        build_manifest(run.plan, run.settings, run.actors, run.deliveries(), counted, clock.now())
     )
 
 
@@ -330,12 +421,10 @@ def apply(run: Run, report_is_prepared: Callable[[], None] = lambda: None) -> No
 
     Before it commits it waits until the report is prepared, or raises what went wrong with that.
     """
-    extracts = run.extracts()
-    applied = balance.applied_by_actor(extracts, run.counted)
     manifest = run.manifest()
 
     def verify(counted: AppliedCounts) -> None:
-        balance.check_store(counted.history, applied)
+        balance.check_store(counted.history, changes_told(manifest))
         report_is_prepared()
 
     run.store.apply(
@@ -348,7 +437,7 @@ def apply(run: Run, report_is_prepared: Callable[[], None] = lambda: None) -> No
             records=manifest["records"],
             counts={key: manifest[key] for key in ("outcomes", "findings")},
         ),
-        _ledger_rows(run, extracts),
+        _ledger_rows(run, run.extracts()),
         settlement.read_changes(run.folder),
         run.folder.confirmed(),
         run.folder.memories(),
@@ -358,9 +447,9 @@ def apply(run: Run, report_is_prepared: Callable[[], None] = lambda: None) -> No
 
 
 def _ledger_rows(run: Run, extracts: list[ExtractSummary]) -> list[ExtractRow]:
-    """Every extract of the run but those applied before; the read ones with the numbers they were settled by."""
-    read = were_read(extracts)
-    refused = [extract for extract in extracts if extract.state == "refused"]
+    """Every extract of the run but those applied before; first those to apply, by the numbers they were settled by."""
+    others = [extract for extract in extracts if extract.state == "refused"] + are_held(extracts)
+    every = to_apply(extracts) + others
     return [
         ExtractRow(
             extract_no=numbered.source_no,
@@ -368,13 +457,13 @@ def _ledger_rows(run: Run, extracts: list[ExtractSummary]) -> list[ExtractRow]:
             actor=extract.actor,
             file=extract.file,
             sha256=extract.sha256,
-            state="applied" if extract.state == "read" else "refused",
+            state=STATE_TOLD[extract.state],
             created_at=datetime.fromisoformat(extract.created_at),
             priority=numbered.priority,
             records=extract.records,
             code=extract.code,
         )
-        for extract, numbered in zip(read + refused, _numbered(run, read + refused), strict=True)
+        for extract, numbered in zip(every, _numbered(run, every), strict=True)
     ]
 
 
@@ -450,8 +539,15 @@ def summarise_run(manifest: dict[str, Any], reports: Path) -> dict[str, Any]:
         "records": manifest["records"],
         "outcomes": manifest["outcomes"],
         "findings": manifest["findings"],
+        "changes": {str(change): sum(row[change] for row in manifest["changes"]) for change in Change},
         "extracts": [
-            {"actor": extract["actor"], "file": extract["file"], "id": extract["extract_id"], "state": extract["state"]}
+            {
+                "actor": extract["actor"],
+                "file": extract["file"],
+                "id": extract["extract_id"],
+                "state": extract["state"],
+                "hold": extract["hold"],
+            }
             for extract in manifest["extracts"]
         ],
         "unavailable": [actor["id"] for actor in manifest["actors"] if actor["delivery"] == "unavailable"],

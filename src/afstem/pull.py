@@ -2,13 +2,13 @@
 
 The landing zone keeps, per actor, ``<sha256><ending>`` with the bytes as delivered and ``<sha256>.json`` with the name
 and the time of the first pull, which is the extract's creation time (SPEC 5.3). Nothing reads a file before it is
-complete and on disk.
+complete and on disk. A dry run pulls into a folder of its own and notes nothing, as if it had never been.
 """
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,12 @@ class LandedExtract:
         return f"{self.actor}-{self.sha256[:12]}"
 
 
-def pull(actor: Actor, landing: Path, pulled_at: datetime) -> list[LandedExtract]:
+def pull(actor: Actor, landing: Path, pulled_at: datetime, aside: Path | None = None) -> list[LandedExtract]:
     """Land every extract of the actor's source folder; in the order of their names.
 
     ``pulled_at`` is the start of the run, the same for all its extracts, so that the order of pulling decides
-    nothing. Raises `SourceUnavailable` or `LoginRefused`.
+    nothing. A dry run says where to put the files ``aside`` from the landing zone. Raises `SourceUnavailable` or
+    `LoginRefused`.
     """
     try:
         file_system, folder = fsspec.url_to_fs(actor.source)
@@ -56,8 +57,26 @@ def pull(actor: Actor, landing: Path, pulled_at: datetime) -> list[LandedExtract
     except PermissionError:
         raise LoginRefused from None
     names = sorted((entry["name"] for entry in entries if entry["type"] == "file"), key=_base_name)
-    zone = private_folder(landing / actor.id)
-    return [_land(file_system, path, actor.id, zone, pulled_at) for path in names if is_extract_name(_base_name(path))]
+    zone = private_folder(landing / actor.id if aside is None else aside / actor.id)
+    extracts = []
+    for path in names:
+        if is_extract_name(_base_name(path)):
+            extract = _land(file_system, path, actor.id, zone, pulled_at)
+            first_pulled_at = _first_pulled(landing / actor.id, extract.sha256, pulled_at, note=aside is None)
+            extracts.append(replace(extract, created_at=first_pulled_at))
+    return extracts
+
+
+def find_landed(actor: str, file: str, sha256: str, created_at: datetime, landing: Path) -> LandedExtract | None:
+    """An extract that was pulled by an earlier run, from the landing zone; None if it is there no more, or altered."""
+    paths = (landing / actor / f"{sha256}{ending}" for ending in FORMATS)
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        return None
+    with path.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+            return None
+    return LandedExtract(actor, file, sha256, path, path.stat().st_size, created_at)
 
 
 def _land(file_system: Any, source: str, actor: str, zone: Path, pulled_at: datetime) -> LandedExtract:
@@ -81,16 +100,17 @@ def _land(file_system: Any, source: str, actor: str, zone: Path, pulled_at: date
     sha256 = digest.hexdigest()
     path = zone / f"{sha256}{ending}"
     incoming.replace(path)
-    return LandedExtract(
-        actor, mask_file_name(_printable(name)), sha256, path, size, _first_pulled(zone, sha256, pulled_at)
-    )
+    return LandedExtract(actor, mask_file_name(_printable(name)), sha256, path, size, pulled_at)
 
 
-def _first_pulled(zone: Path, sha256: str, pulled_at: datetime) -> datetime:
-    note = zone / f"{sha256}.json"
-    if not note.exists():
-        write_json(note, {"first_pulled_at": pulled_at.isoformat()})
-    return datetime.fromisoformat(read_json(note)["first_pulled_at"])
+def _first_pulled(zone: Path, sha256: str, pulled_at: datetime, *, note: bool) -> datetime:
+    """When the extract was first pulled; if never before, now, which is noted."""
+    path = zone / f"{sha256}.json"
+    if not path.exists():
+        if not note:
+            return pulled_at
+        write_json(path, {"first_pulled_at": pulled_at.isoformat()})
+    return datetime.fromisoformat(read_json(path)["first_pulled_at"])
 
 
 def _stamp(file_system: Any, path: str) -> tuple[Any, ...]:

@@ -51,6 +51,14 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
 
 
+class Change(StrEnum):
+    """What an applied record did to the stored value; a removal is told apart, because nothing brings it back."""
+
+    NEW = "new"
+    REPLACED = "replaced"
+    REMOVED = "removed"
+
+
 NAMED_COLUMNS = ("personnummer", "kontaktdatatype", "kontaktdata", "registreret", "reference")
 """The columns of an extract that SPEC 2.3 names, as the actor submits them."""
 

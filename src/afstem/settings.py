@@ -168,9 +168,11 @@ def _lay_over(content: dict[str, Any], environment: Mapping[str, str]) -> None:
         if field is None:
             raise UsageError(f"environment: {variable}: unknown key {section_name}.{key}")
         try:
-            value = TypeAdapter(field.annotation).validate_strings(text)
-        except ValidationError:
-            raise UsageError(f"environment: {variable}: wrong type for {section_name}.{key}") from None
+            kind: Any = Annotated[field.annotation, field]
+            value = TypeAdapter(kind).validate_strings(text)
+        except ValidationError as error:
+            what = error.errors(include_input=False, include_url=False)[0]["msg"]
+            raise UsageError(f"environment: {variable}: {section_name}.{key}: {what}") from None
         if not isinstance(content.setdefault(section_name, {}), dict):
             raise UsageError(f"environment: {variable}: {section_name} is no table in the file")
         content[section_name][key] = value

@@ -4,8 +4,9 @@ A range of citizens is some days of birth: the leading two digits of a CPR numbe
 range is one stretch of the store's primary key. Ranges know nothing of each other, so workers settle them side by side.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from afstem.errors import told_without_content
-from afstem.intake import CONTACT_TYPE_SLUGS
+from afstem.intake import CONTACT_TYPE_SLUGS, ExtractSummary, are_held, were_read
 from afstem.reconcile import (
     CANDIDATE_SCHEMA,
     CONTACTS_PER_DAY,
@@ -27,7 +28,7 @@ from afstem.reconcile import (
     numbers_and_types,
     settle,
 )
-from afstem.schema import Outcome
+from afstem.schema import Change, ContactType, Outcome
 from afstem.sorted_numbers import contains
 from afstem.staging import PrivateArrow, PrivateParquet, RunFolder, count_rows, read_batches, read_sorted
 from afstem.store import CONFIRMATION_SCHEMA, Store
@@ -83,16 +84,40 @@ class Case:
     standing: Standing
 
 
+@dataclass
+class Settled:
+    """What became of the records, by (extract id, slug of the contact type): how many by `Outcome`, by `Change`.
+
+    Counted while it is worked out; what was written is counted by those who read it (`afstem.balance`).
+    """
+
+    outcomes: Counter[tuple[str, str | None, str]] = field(default_factory=Counter)
+    changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+
 def settle_run(
-    folder: RunFolder, store: Store, store_url: str, extracts: list[NumberedExtract], workers: Workers
-) -> None:
-    """Write the outcome of every record, the change set of the store and its confirmations into the staging folder."""
-    case = Case(folder, store_url, tuple(extracts), _standing(store.sources(), extracts))
-    _write_rejected_outcomes(case)
+    folder: RunFolder,
+    store: Store,
+    store_url: str,
+    numbered: list[NumberedExtract],
+    extracts: list[ExtractSummary],
+    workers: Workers,
+) -> Settled:
+    """Write the outcome of every record, the change set of the store and its confirmations into the staging folder.
+
+    ``extracts`` are those of the run, ``numbered`` the ones whose accepted records compete for the store.
+    """
+    case = Case(folder, store_url, tuple(numbered), _standing(store.sources(), numbered))
+    settled = Settled()
+    settled.outcomes.update(_write_whole_outcomes(folder, Outcome.REJECTED, were_read(extracts), _rejected_outcomes))
+    settled.outcomes.update(_write_whole_outcomes(folder, Outcome.HELD, are_held(extracts), _held_outcomes))
     ranges = _ranges(case)
     if len(ranges) == 1:
         workers = Workers()  # nothing to do side by side
-    workers.each(settle_range, [(case, number, days) for number, days in enumerate(ranges)])
+    for part in workers.each(settle_range, [(case, number, days) for number, days in enumerate(ranges)]):
+        settled.outcomes.update(part.outcomes)
+        settled.changes.update(part.changes)
+    return settled
 
 
 def read_changes(folder: RunFolder) -> Iterator[pa.Table]:
@@ -102,7 +127,7 @@ def read_changes(folder: RunFolder) -> Iterator[pa.Table]:
 
 
 @told_without_content()
-def settle_range(case: Case, number: int, days: range) -> None:
+def settle_range(case: Case, number: int, days: range) -> Settled:
     """Settle the citizens born on some days of the month."""
     store = _store(case.store_url)
     low, high = days.start * CONTACTS_PER_DAY, days.stop * CONTACTS_PER_DAY
@@ -112,9 +137,48 @@ def settle_range(case: Case, number: int, days: range) -> None:
     settlement = settle(candidates, _confirmed(stored, before), case.standing)
     with PrivateArrow(case.folder.changes / f"{number:04}.arrow", settlement.changes.schema) as file:
         file.write(settlement.changes)
-    _write_outcomes(case, f"accepted-{number:04}", [_accepted_outcomes(candidates, settlement, case)])
+    _write_outcomes(case.folder, f"accepted-{number:04}", [_accepted_outcomes(candidates, settlement, case)])
     for day, rows in _confirmations(before, settlement, days).items():
         case.folder.write_confirmed(day, rows)
+    return _count(candidates, settlement, case)
+
+
+def _count(candidates: pa.Table, settlement: Settlement, case: Case) -> Settled:
+    changed = settlement.changes.filter(settlement.changes["changed"])
+    new, removed = (changed[name].is_null().to_numpy() for name in ("before", "value"))
+    change = np.where(new, _CHANGES.index(Change.NEW), _CHANGES.index(Change.REPLACED))
+    change[removed] = _CHANGES.index(Change.REMOVED)
+    return Settled(
+        _count_by_extract_and_type(candidates, settlement.outcome, OUTCOMES, case),
+        _count_by_extract_and_type(changed, change, _CHANGES, case),
+    )
+
+
+_CHANGES = tuple(Change)
+
+
+def _count_by_extract_and_type(
+    rows: pa.Table, told: npt.NDArray[np.integer], words: tuple[str, ...], case: Case
+) -> Counter[Any]:
+    """How many rows there are of each (extract id, contact type, word), ``told`` being places among the words."""
+    extract, contact_type = _extract_and_type(rows, case)
+    shape = (len(case.extracts), len(ContactType), len(words))
+    places = np.ravel_multi_index((extract, contact_type, told), shape)
+    counts = np.bincount(places, minlength=int(np.prod(shape))).reshape(shape)
+    return Counter(
+        {
+            (case.extracts[extract].extract_id, ContactType(kind).slug, str(words[word])): int(
+                counts[extract, kind, word]
+            )
+            for extract, kind, word in np.argwhere(counts).tolist()
+        }
+    )
+
+
+def _extract_and_type(rows: pa.Table, case: Case) -> tuple[Ints, Ints]:
+    """The place in ``case.extracts`` and the contact type of each row."""
+    _, contact_types = numbers_and_types(rows["contact"].to_numpy())
+    return rows["source_no"].to_numpy() - case.extracts[0].source_no, contact_types
 
 
 def _contacts(candidates: pa.Table) -> Ints:
@@ -214,16 +278,15 @@ def _of_day(rows: pa.Table, day: int) -> pa.Table:
     return rows.slice(begin, end - begin)
 
 
-def _write_outcomes(case: Case, name: str, tables: Any) -> None:
-    path = case.folder.outcomes / f"{name}.parquet"
+def _write_outcomes(folder: RunFolder, name: str, tables: Iterable[pa.Table]) -> None:
+    path = folder.outcomes / f"{name}.parquet"
     with PrivateParquet(path, _WRITTEN_AS, store_schema=False) as file:
         for table in tables:
             file.write(table)
 
 
 def _accepted_outcomes(candidates: pa.Table, settlement: Settlement, case: Case) -> pa.Table:
-    extract = candidates["source_no"].to_numpy() - case.extracts[0].source_no
-    _, contact_types = numbers_and_types(candidates["contact"].to_numpy())
+    extract, contact_types = _extract_and_type(candidates, case)
     return pa.table(
         {
             "actor": _told(extract, [extract.actor for extract in case.extracts]),
@@ -240,28 +303,43 @@ def _told(places: npt.NDArray[np.integer], texts: list[str]) -> pa.DictionaryArr
     return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int32)), pa.array(texts))
 
 
-def _write_rejected_outcomes(case: Case) -> None:
-    _write_outcomes(
-        case,
-        "rejected",
-        (
-            _rejected_outcomes(batch, extract)
-            for extract in case.extracts
-            for batch in read_batches(
-                case.folder.extract(extract.extract_id) / "rejected.arrow", ["record_no", "contact_type", "codes"]
-            )
-        ),
-    )
+def _write_whole_outcomes(
+    folder: RunFolder,
+    outcome: Outcome,
+    extracts: list[ExtractSummary],
+    outcomes_of: Callable[[RunFolder, ExtractSummary], Iterator[pa.Table]],
+) -> Counter[Any]:
+    """Write the outcomes that are decided for an extract alone, without any rival; how many there are."""
+    counts = Counter[Any]()
+
+    def counted() -> Iterator[pa.Table]:
+        for extract in extracts:
+            for records in outcomes_of(folder, extract):
+                for of_type in pc.value_counts(records["contact_type"]).to_pylist():
+                    counts[extract.extract_id, of_type["values"], str(outcome)] += of_type["counts"]
+                told = {"actor": extract.actor, "extract_id": extract.extract_id, "outcome": str(outcome)}
+                columns = {name: pa.repeat(text, len(records)) for name, text in told.items()}
+                columns |= {name: records[name] for name in ("record_no", "contact_type", "primary_code")}
+                yield pa.table([columns[name] for name in OUTCOME_SCHEMA.names], OUTCOME_SCHEMA)
+
+    _write_outcomes(folder, outcome, counted())
+    return counts
 
 
-def _rejected_outcomes(rejected: pa.Table, extract: NumberedExtract) -> pa.Table:
-    return pa.table(
-        {
-            "actor": pa.repeat(extract.actor, len(rejected)),
-            "extract_id": pa.repeat(extract.extract_id, len(rejected)),
-            "record_no": rejected["record_no"],
-            "contact_type": rejected["contact_type"],
-            "outcome": pa.repeat(str(Outcome.REJECTED), len(rejected)),
-            "primary_code": pc.list_element(rejected["codes"], 0),
-        }
-    )
+def _rejected_outcomes(folder: RunFolder, extract: ExtractSummary) -> Iterator[pa.Table]:
+    path = folder.extract(extract.extract_id) / "rejected.arrow"
+    for rejected in read_batches(path, ["record_no", "contact_type", "codes"]):
+        yield rejected.append_column("primary_code", pc.list_element(rejected["codes"], 0))
+
+
+def _held_outcomes(folder: RunFolder, extract: ExtractSummary) -> Iterator[pa.Table]:
+    for accepted in read_batches(folder.extract(extract.extract_id) / "accepted.arrow", ["record_no", "contact"]):
+        _, contact_types = numbers_and_types(accepted["contact"].to_numpy())
+        slugs = CONTACT_TYPE_SLUGS.take(pa.array(contact_types))
+        yield pa.table(
+            {
+                "record_no": accepted["record_no"],
+                "contact_type": slugs,
+                "primary_code": pa.nulls(len(accepted), pa.int32()),
+            }
+        )

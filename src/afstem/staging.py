@@ -7,6 +7,7 @@ It lies in the landing zone (it holds personal data) and survives a crash until 
       actors/<actor>.json             what came of an actor's delivery: summaries, counts
       extracts/<extract_id>/          accepted.arrow  rejected.arrow  findings.arrow
       outcomes/  changes/             one file a range of citizens, the outcomes as the report has them
+      landed/<actor>/                 what a dry run has pulled, which does not belong in the landing zone
       manifest.json                   what became of it, once it is settled
       confirmed/<day>                 which records confirm what the store holds, packed as the store keeps it
       memory/<actor>                  what is remembered of the actor's findings after this run, likewise
@@ -30,13 +31,14 @@ from afstem.private_files import open_private, private_folder, read_json, write_
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run was asked to do; ``config`` is the path of ``afstem.toml``."""
+    """What a run was asked to do; ``config`` is the path of ``afstem.toml``, ``release`` are ids of extracts."""
 
     run_id: str
     started_at: datetime
     as_of: date
     config: Path
     actors: tuple[str, ...]
+    release: tuple[str, ...]
     dry_run: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -54,6 +56,7 @@ class Plan:
             as_of=date.fromisoformat(content["as_of"]),
             config=Path(content["config"]),
             actors=tuple(content["actors"]),
+            release=tuple(content["release"]),
             dry_run=content["dry_run"],
         )
 
@@ -101,6 +104,10 @@ class RunFolder:
 
     def extract(self, extract_id: str) -> Path:
         return self.path / "extracts" / extract_id
+
+    @property
+    def landed(self) -> Path:
+        return self.path / "landed"
 
     @property
     def outcomes(self) -> Path:

@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from afstem.errors import RunError
+from afstem.hold import Excess
 from afstem.masking import display_value
 from afstem.report import sampling
 from afstem.rules import RULE_OF_CODE
-from afstem.schema import Outcome
+from afstem.schema import Change, Outcome
 
 SAMPLES_PER_CODE = 50
 SAMPLES_PER_ACTOR = 50
@@ -65,8 +66,20 @@ class Balance:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """What an actor's records of one contact type changed, or would have in a dry run: stored values by `Change`."""
+
+    actor: str
+    contact_type: str
+    counts: Mapping[Change, int]
+
+
+@dataclass(frozen=True)
 class Extract:
-    """One file that was received, as the manifest tells it; ``place`` is its place there, from 1."""
+    """One file that was received, as the manifest tells it; ``place`` is its place there, from 1.
+
+    ``hold`` is why it is held, or would be were it not ``released``.
+    """
 
     place: int
     actor: str
@@ -79,6 +92,13 @@ class Extract:
     reason: str | None
     created_at: datetime | None
     outcomes: Mapping[Outcome, int]
+    hold: tuple[Excess, ...]
+    released: bool
+
+    @property
+    def has_hold(self) -> bool:
+        """Whether it is held, or was and is released now."""
+        return self.state == "held" or self.released
 
 
 @dataclass(frozen=True)
@@ -153,6 +173,7 @@ class ReportData:
     records: int
     outcomes: Mapping[Outcome, int]
     balance: tuple[Balance, ...]
+    changes: tuple[Changes, ...]
     counts: Counts
     codes: Mapping[int, CodeReport]
     actors: Mapping[str, ActorReport]
@@ -188,6 +209,10 @@ def build_report(manifest: Mapping[str, Any], rejections: Path) -> ReportData:
         records=manifest["records"],
         outcomes=outcome_counts(manifest["outcomes"]),
         balance=_sum_balance(manifest["balance"]),
+        changes=tuple(
+            Changes(row["actor"], row["contact_type"], {change: row[change] for change in Change})
+            for row in manifest["changes"]
+        ),
         counts=_sum(strata),
         codes=_code_reports(rejections, strata, kept),
         actors=_actor_reports(manifest, extracts, strata, kept),
@@ -361,6 +386,8 @@ def _extract(place: int, entry: Mapping[str, Any]) -> Extract:
         reason=entry["reason"],
         created_at=datetime.fromisoformat(entry["created_at"]) if entry["created_at"] else None,
         outcomes=outcome_counts(entry["outcomes"]),
+        hold=tuple(Excess(**excess) for excess in entry["hold"]),
+        released=entry["released"],
     )
 
 
@@ -391,6 +418,12 @@ def _check_balance(manifest: Mapping[str, Any]) -> None:
     for name, total in (("records", manifest["records"]), *outcome_counts(manifest["outcomes"]).items()):
         if sum(row[name] for row in manifest["balance"]) != total:
             raise RunError(f"the report does not balance: {name} by contact type")
+    changed = {
+        (row["actor"], row["contact_type"]): sum(row[change] for change in Change) for row in manifest["changes"]
+    }
+    applied = {(row["actor"], row["contact_type"]): row[Outcome.APPLIED] for row in manifest["balance"]}
+    if changed != {place: records for place, records in applied.items() if records}:
+        raise RunError("the report does not balance: records applied and values changed")
 
 
 def _check_findings(manifest: Mapping[str, Any], strata: list[Stratum]) -> None:

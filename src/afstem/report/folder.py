@@ -1,7 +1,6 @@
 """Everything that stands in ``reports/<run_id>/`` (SPEC 6), built in a folder that nobody sees yet."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from afstem.decode import Header
 from afstem.intake import ExtractSummary, were_read
+from afstem.report.outcomes import publish_outcomes
 from afstem.report.receipts import write_receipts
 from afstem.report.rejections import write_rejections
 from afstem.settings import Actor
@@ -29,10 +29,7 @@ def write_report(
     from afstem.report.pages import write_pages
 
     write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts)
-    outcomes = folder / "outcomes"
-    outcomes.mkdir()
-    for path in sorted(staged.outcomes.glob("*.parquet")):
-        shutil.copyfile(path, outcomes / path.name)
+    publish_outcomes(staged.outcomes, folder / "outcomes", manifest)
     by_id = {extract.extract_id: extract for extract in were_read(extracts)}
 
     def rejected(extract_id: str) -> Iterator[pa.Table]:

@@ -10,6 +10,7 @@ from babel.dates import format_date, format_time
 from babel.numbers import format_decimal
 from markupsafe import Markup, escape
 
+from afstem.hold import Excess
 from afstem.report.texts import read_texts, visible
 from afstem.rules import Texts
 
@@ -65,7 +66,18 @@ class Language:
     def number(self, number: int) -> str:
         return _decimal(number, self.locale)
 
-    def share(self, part: int, whole: int) -> str:
+    def excess(self, excess: Excess) -> Markup:
+        """Why an extract is held, as a sentence."""
+        return self.text(
+            f"hold.{excess.reason}",
+            part=self.number(excess.part),
+            left=self.number(excess.whole - excess.part),
+            whole=self.number(excess.whole),
+            share=self.share(excess.part, excess.whole),
+            limit=self.share(excess.limit, 1),
+        )
+
+    def share(self, part: float, whole: int) -> str:
         """A share in per cent with one decimal; a dash where there is nothing to share.
 
         What is there, but would be rounded to nothing, is less than 0.1 %.

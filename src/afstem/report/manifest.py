@@ -4,20 +4,26 @@ import hashlib
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from afstem.balance import Balance, OutcomeCounts
+from afstem.balance import Balance, ByActorAndType, OutcomeCounts
 from afstem.intake import Delivery, ExtractSummary
 from afstem.rules import RULES
-from afstem.schema import Outcome
+from afstem.schema import Change, Outcome
 from afstem.settings import Actor, Settings
 from afstem.staging import Plan
+from afstem.store import ExtractState
 
 VALIDATORS = ("phonenumbers", "email-validator", "pyarrow", "tzdata")
 """The libraries that a verdict can depend on."""
+
+
+STATE_TOLD: Mapping[str, ExtractState] = {"read": "applied", "held": "held", "refused": "refused"}
+"""How SPEC 7 calls the states that the ledger keeps."""
 
 
 def build_manifest(
@@ -55,6 +61,10 @@ def build_manifest(
                 balance.of_actor(delivery.extracts).items(), key=lambda item: item[0] or "~"
             )
         ],
+        "changes": [
+            {"actor": actor, "contact_type": contact_type} | {str(change): changes.get(change, 0) for change in Change}
+            for (actor, contact_type), changes in balance.changes_of_actors(extracts).items()
+        ],
         "actors": [
             {
                 "id": actor,
@@ -76,15 +86,26 @@ def build_manifest(
                 "sha256": extract.sha256,
                 "bytes": extract.bytes,
                 "records": extract.records,
-                "state": "applied" if extract.state == "read" else extract.state,
+                "state": STATE_TOLD.get(extract.state, extract.state),
                 "code": extract.code,
                 "reason": extract.reason,
                 "created_at": _utc(datetime.fromisoformat(extract.created_at)),
-                "outcomes": _outcomes(balance.of_extract(extract.extract_id) if extract.state == "read" else Counter()),
+                "outcomes": _outcomes(balance.of_extract(extract.extract_id) if extract.was_read else Counter()),
                 "findings": extract.findings,
+                "removals": extract.removals,
+                "hold": [asdict(excess) for excess in extract.hold],
+                "released": extract.released,
             }
             for extract in extracts
         ],
+    }
+
+
+def changes_told(manifest: Mapping[str, Any]) -> ByActorAndType:
+    """The changes that a manifest tells of, by actor and contact type."""
+    return {
+        (row["actor"], row["contact_type"]): {str(change): row[change] for change in Change}
+        for row in manifest["changes"]
     }
 
 

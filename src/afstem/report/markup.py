@@ -24,7 +24,7 @@ from markupsafe import Markup, escape
 from afstem.report.language import LANGUAGES, Language
 from afstem.report.texts import fix_texts, plain_texts, reason_texts, visible, whose_move, whose_move_texts
 from afstem.rules import RULE_OF_CODE
-from afstem.schema import Outcome
+from afstem.schema import Change, Outcome
 
 HEAT_STEPS = (0.1, 0.5, 1.0, 5.0, 10.0)
 """Upper ends, in per cent, of the shares of an actor's records that share a colour."""
@@ -129,6 +129,7 @@ def _environment() -> Environment:
     environment.globals.update(
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'none'; base-uri 'none'",
         outcomes=tuple(Outcome),
+        changes=tuple(Change),
         rules=RULE_OF_CODE,
         plain_texts=plain_texts,
         fix_texts=fix_texts,

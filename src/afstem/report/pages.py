@@ -4,15 +4,16 @@ The pages are in two languages, static, and stand alone: no script, no network, 
 `ReportData`, so their size does not grow with the rejections.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from afstem.report.build import ReportData
+from afstem.report.build import Changes, ReportData
 from afstem.report.history import PastRun
 from afstem.report.language import LANGUAGES, Language
 from afstem.report.markup import moment_in, render
+from afstem.schema import Change, ContactType
 
 
 def write_pages(folder: Path, data: ReportData) -> None:
@@ -43,19 +44,37 @@ def write_history(reports: Path, runs: Sequence[PastRun]) -> None:
         unfinished.replace(reports / language.page("index"))
 
 
+_SECTIONS = ("do_first", "codes", "matrix", "balance", "changes", "extracts", "downloads")
+
+
 def _overview(data: ReportData) -> dict[str, Any]:
     """What the first page singles out: what was found, and what is missing."""
     actors = data.actors.values()
     states = [extract.state for extract in data.extracts]
+    with_hold = [extract for extract in data.extracts if extract.has_hold]
+    first = [*(["changes"] if data.dry_run else []), *(["held"] if with_hold else [])]
+    others = [name for name in _SECTIONS if name not in first]
     return {
+        "sections": first + others,
         "found_codes": [code for code, report in data.codes.items() if report.counts.findings],
         "with_findings": [actor for actor in actors if actor.counts.findings],
         "silent": [actor for actor in actors if actor.delivery != "delivered"],
         "unavailable": sum(actor.delivery == "unavailable" for actor in actors),
         "refused": states.count("refused"),
-        "held": states.count("held"),
-        "not_read": [extract for extract in data.extracts if extract.state != "applied"],
+        "with_hold": with_hold,
+        "held": [extract for extract in data.extracts if extract.state == "held"],
+        "not_read": [extract for extract in data.extracts if extract.state in ("refused", "already-applied")],
+        "changed": _sum_changes(data.changes),
+        "changed_by_type": {
+            kind: _sum_changes(rows)
+            for kind in (member.slug for member in ContactType)
+            if (rows := [row for row in data.changes if row.contact_type == kind])
+        },
     }
+
+
+def _sum_changes(rows: Iterable[Changes]) -> Mapping[Change, int]:
+    return {change: sum(row.counts[change] for row in rows) for change in Change}
 
 
 def _write(folder: Path, stem: str, language: Language, page: str) -> None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from afstem.errors import RunError
+from afstem.hold import Excess
 from afstem.private_files import open_private, private_folder
 from afstem.report.texts import fix_texts, plain_texts, reason_texts, whose_move, whose_move_texts
 from afstem.schema import NAMED_COLUMNS, NEEDED_COLUMNS, Outcome
@@ -65,11 +66,12 @@ def write_receipts(
         if not extracts:
             continue
         receipt = private_folder(folder / "receipts" / actor["id"])
-        read = [extract for extract in extracts if extract["state"] in ("applied", "held")]
-        submitted = {extract["extract_id"]: headers(extract["extract_id"]) for extract in read}
+        # By id, because two files may be copies of one held extract, which was read once.
+        read = {extract["extract_id"]: extract for extract in extracts if extract["state"] in ("applied", "held")}
+        submitted = {extract_id: headers(extract_id) for extract_id in read}
         if not all(set(NEEDED_COLUMNS) <= set(header.columns) for header in submitted.values()):
             raise RunError(f"the receipt would lose what was submitted: actor {actor['id']}")
-        sources = [(extract["file"], extract["extract_id"]) for extract in read]
+        sources = [(extract["file"], extract_id) for extract_id, extract in read.items()]
         # Not brought to disk file by file: the whole report is, before it gets its name (`publication.prepare`).
         with open_private(receipt / "rejected.csv") as stream:
             findings = _write_rejected(stream, encodings[actor["id"]], sources, submitted, rejected)
@@ -102,9 +104,17 @@ def build_receipt(
         "extracts": [
             {name: part for name, part in extract.items() if name != "actor"}
             | {"reason_text": _both(reason_texts(extract["code"], extract["reason"])) if extract["reason"] else None}
+            | {"hold": [excess | {"text": _why_held(excess)} for excess in extract["hold"]]}
             for extract in extracts
         ],
     }
+
+
+def _why_held(excess: Mapping[str, Any]) -> dict[str, str]:
+    # Here, because only a run that is settled needs what writes numbers as people do.
+    from afstem.report.language import LANGUAGES
+
+    return {language.code: language.excess(Excess(**excess)).unescape() for language in LANGUAGES}
 
 
 def _code(code: int, findings: int) -> dict[str, Any]:

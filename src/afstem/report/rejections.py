@@ -113,7 +113,7 @@ def _rejections(
 
 
 def _staged_findings(staged: RunFolder, extract: ExtractSummary) -> Iterable[pa.Table]:
-    if extract.state == "read":
+    if extract.was_read:
         return read_batches(staged.extract(extract.extract_id) / "findings.arrow")
     if extract.state == "refused":
         whole = {"code": extract.code, "is_primary": True, "reason": extract.reason}

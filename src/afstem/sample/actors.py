@@ -57,17 +57,21 @@ class Trouble(Enum):
     NO_FOLDER = "its source folder is missing: unavailable"
     NOTHING_DELIVERED = "its source folder holds nothing to read"
     BROKEN_FILES = "beside a good extract it delivers every kind of broken file"
+    MASS_REMOVAL = "beside a good extract it delivers one that removes half of what it tells: held"
 
 
 @dataclass(frozen=True)
 class Delivery:
     """One extract of an actor: the file's name without suffix, its layout, and what it holds.
 
-    ``corrections`` is a second, smaller extract: newer values of a tenth of the actor's citizens.
+    It tells of so many of the actor's citizens as ``told`` says, and so many of its records are removals as ``removed``
+    says. ``corrections`` are newer values.
     """
 
     name: str
     layout: Layout
+    told: float = 1.0
+    removed: float = 0.02
     corrections: bool = False
 
     @property
@@ -90,6 +94,13 @@ class InventedActor:
         """That of its CSV files."""
         csv = [delivery.layout.encoding for delivery in self.deliveries if delivery.layout.format == "csv"]
         return csv[0] if csv else "utf-8"
+
+    @property
+    def delivered(self) -> tuple[Delivery, ...]:
+        """Its deliveries, and the one that is trouble."""
+        if self.trouble is not Trouble.MASS_REMOVAL:
+            return self.deliveries
+        return (*self.deliveries, replace(self.deliveries[0], name="oprydning", told=0.5, removed=0.5))
 
     @property
     def priority(self) -> int:
@@ -174,12 +185,14 @@ def place_name(number: int) -> str:
 
 def _first_twelve() -> list[InventedActor]:
     return [
-        _kommune(11, _delivered(_MUNICIPAL, also=(Delivery("rettelser", _SHORT, corrections=True),))),
+        _kommune(11, _delivered(_MUNICIPAL, also=(Delivery("rettelser", _SHORT, told=0.1, corrections=True),))),
         _jobcenter(11, _delivered(_SPREADSHEET)),
         _fund(1, _delivered(_COMMAS)),
         InventedActor("star", "Styrelsen for Arbejdsmarked og Rekruttering", ActorType.STAR, _delivered(_MESSAGES)),
-        _kommune(12, _delivered(_TYPED_PARQUET, also=(Delivery("rettelser", _TEXT_PARQUET, corrections=True),))),
-        _jobcenter(12, _delivered(_WITH_MARK)),
+        _kommune(
+            12, _delivered(_TYPED_PARQUET, also=(Delivery("rettelser", _TEXT_PARQUET, told=0.1, corrections=True),))
+        ),
+        _jobcenter(12, _delivered(_WITH_MARK), Trouble.MASS_REMOVAL),
         _fund(2, _delivered(_PACKED_MESSAGES)),
         _other(1),
         _system(1),
@@ -198,7 +211,9 @@ def _ordinary_actors(number: int) -> Iterator[InventedActor]:
         deliveries = _delivered(layout)
         if position % 10 == 0:
             correction_layout = _PLAIN if layout.format != "csv" else layout
-            deliveries = _delivered(layout, also=(Delivery("rettelser", correction_layout, corrections=True),))
+            deliveries = _delivered(
+                layout, also=(Delivery("rettelser", correction_layout, told=0.1, corrections=True),)
+            )
         if position % 80 == 39 and (this := next(others)) <= len(_OTHERS):
             yield _other(this)
         elif position % 80 == 79 and (this := next(systems)) <= len(_SYSTEMS):

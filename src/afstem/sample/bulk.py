@@ -19,7 +19,6 @@ from afstem.schema import ContactType
 _SENT_SHARES = np.array([0.75, 0.25, 0.65])
 """How often an actor has a mobile number, a landline number and an email of a citizen of its own."""
 _CONFIRMED_SHARE = 0.5
-_REMOVED_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def draw_ordinary(
     if delivery.corrections:
         version = np.full(len(ordinal), 51)
     protected = (contact_type == ContactType.EMAIL) & population.email_subscribed[ordinal]
-    removes = (rng.random(len(ordinal)) < _REMOVED_SHARE) & ~protected
+    removes = (rng.random(len(ordinal)) < delivery.removed) & ~protected
     midnight = np.datetime64(today, "s").astype(np.int64)
     oldest = 10 if delivery.corrections else 150
     starts = np.concatenate([[0], np.cumsum(sent.sum(axis=1))])

@@ -41,7 +41,6 @@ from afstem.schema import NAMED_COLUMNS
 CHUNK_CITIZENS = 150_000
 CURIOUS_SHARE = 0.02
 """How many of the records look odd and are accepted, beside those placed on purpose."""
-_CORRECTED_SHARE = 0.10
 
 
 @dataclass
@@ -89,8 +88,8 @@ def write_extract(
     # Scalars are drawn much faster by Python's own generator.
     scene = Scene(random.Random(repr(entropy)), around.pools, Draft(None, None, None, None, None))  # noqa: S311
     citizens = around.citizens
-    if delivery.corrections:
-        citizens = citizens[rng.random(len(citizens)) < _CORRECTED_SHARE]
+    if delivery.told < 1:
+        citizens = citizens[rng.random(len(citizens)) < delivery.told]
     more = [
         [kind for kind in kinds if fits(kind, delivery.layout, around.pools)]
         for kinds in (CURIOSITIES, DIRT if dirty > 0 else ())

@@ -162,7 +162,7 @@ def _write_sources(
             (source / PLACEHOLDER).write_bytes(b"")
             continue
         around = surroundings_of(population, position, actor)
-        for turn, delivery in enumerate(actor.deliveries):
+        for turn, delivery in enumerate(actor.delivered):
             on_purpose = placed.get((position, turn), [])
             entropy = (population.seed, 2, position, turn)
             path = source / delivery.file_name

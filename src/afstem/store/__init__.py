@@ -30,13 +30,22 @@ from afstem.store.connection import (
     use_write_ahead_log,
     writing,
 )
-from afstem.store.ledger import ExtractRow, RunRow
+from afstem.store.ledger import ExtractRow, ExtractState, HeldExtract, RunRow
 from afstem.store.lock import StillHeld, exclusive
 from afstem.store.lookup import CONFIRMATION_SCHEMA
 from afstem.store.reference_load import Normalise, ReferenceStamp, load_folder, read_stamps
 from afstem.store.tables import settings_kept
 
-__all__ = ["CONFIRMATION_SCHEMA", "AppliedCounts", "ExtractRow", "ReferenceStamp", "RunRow", "Store"]
+__all__ = [
+    "CONFIRMATION_SCHEMA",
+    "AppliedCounts",
+    "ExtractRow",
+    "ExtractState",
+    "HeldExtract",
+    "ReferenceStamp",
+    "RunRow",
+    "Store",
+]
 
 TOKEN_KEY = "token_key"  # noqa: S105 - the name of a row, not a key
 
@@ -170,8 +179,18 @@ class Store:
         with reading(self._engine) as connection:
             return ledger.applied_digests(connection, actor)
 
+    def last_applied(self, actor: str, before: datetime) -> int | None:
+        """How many records the actor's last applied extract has, of those created before a time; None without one."""
+        with reading(self._engine) as connection:
+            return ledger.last_applied(connection, actor, before)
+
+    def held_extracts(self) -> list[HeldExtract]:
+        """The extracts that wait for their release (SPEC 5.4)."""
+        with reading(self._engine) as connection:
+            return ledger.held_extracts(connection)
+
     def previous_run_of(self, actor: str) -> str | None:
-        """The last run in which an extract of the actor was applied."""
+        """The last run in which an extract of the actor was read: applied, or held."""
         with reading(self._engine) as connection:
             return ledger.previous_run_of(connection, actor)
 

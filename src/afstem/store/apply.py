@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Engine, Table, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Table, and_, case, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from afstem.errors import RunError
-from afstem.schema import NO_TIME
+from afstem.schema import NO_TIME, Change
 from afstem.store.columns import insert_columns, upsert_columns
 from afstem.store.connection import clean_errors, connected_to_write, describe
 from afstem.store.ledger import ExtractRow, RunRow, read_run, write_extracts, write_run
@@ -29,9 +29,10 @@ from afstem.store.tables import (
 
 @dataclass(frozen=True)
 class AppliedCounts:
-    """What the store itself says about a run: rows of ``contact_history`` by (actor, slug of the contact type)."""
+    """What the store itself says about a run: rows of ``contact_history`` by (actor, slug of the contact type) and by
+    what they changed."""
 
-    history: Mapping[tuple[str, str], int]
+    history: Mapping[tuple[str, str], Mapping[str, int]]
 
 
 def apply_run(
@@ -53,6 +54,8 @@ def apply_run(
         try:
             if read_run(connection, run.run_id) is not None:
                 return count_history(connection, run.run_id)
+            if dry_run:
+                _let_numbers_roll_back(connection)
             write_run(connection, run)
             write_extracts(connection, run.run_id, extracts)
             _write_sources(connection, run, extracts)
@@ -82,8 +85,31 @@ def apply_run(
 def count_history(connection: Connection, run_id: str) -> AppliedCounts:
     """Count the history rows of a run in the store."""
     group = (contact_history.c.actor, contact_history.c.contact_type)
-    counted = select(*group, func.count()).where(contact_history.c.run_id == run_id).group_by(*group)
-    return AppliedCounts({(actor, slug): rows for actor, slug, rows in connection.execute(counted)})
+    before, after = contact_history.c.before, contact_history.c.after
+    kinds = {
+        Change.NEW: and_(before.is_(None), after.is_not(None)),
+        Change.REPLACED: and_(before.is_not(None), after.is_not(None)),
+        Change.REMOVED: after.is_(None),
+    }
+    counted = (
+        select(*group, *(func.sum(case((holds, 1), else_=0)) for holds in kinds.values()))
+        .where(contact_history.c.run_id == run_id)
+        .group_by(*group)
+    )
+    return AppliedCounts(
+        {
+            (actor, slug): {str(kind): int(rows) for kind, rows in zip(kinds, counts, strict=True)}
+            for actor, slug, *counts in connection.execute(counted)
+        }
+    )
+
+
+def _let_numbers_roll_back(connection: Connection) -> None:
+    """PostgreSQL hands out numbers for good, whatever becomes of the transaction, but for one that has rewritten the
+    sequence: then it is the rewritten one that is counted on, and thrown away."""
+    if connection.dialect.name == "postgresql":
+        name = select(func.pg_get_serial_sequence(history_rows.name, history_rows.c.history_no.name))
+        connection.exec_driver_sql(f"ALTER SEQUENCE {connection.execute(name).scalar_one()} INCREMENT BY 1")
 
 
 def _settle_commit(engine: Engine, run: RunRow, failure: DBAPIError) -> None:

@@ -1,16 +1,20 @@
-"""The ledger: which extracts were applied by which run, and which runs are published (SPEC 5.2, 5.5)."""
+"""The ledger: which extracts were applied or held by which run, and which runs are published (SPEC 5.2, 5.4, 5.5)."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
 
 from afstem.store.tables import contact_sources, extracts, runs
 
 ExtractState = Literal["applied", "held", "refused"]
+
+
+SHORTEST_DIGEST = 8
+"""So many characters of a digest are shown to people."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,22 @@ class ExtractRow:
     code: int | None = None
 
 
+@dataclass(frozen=True)
+class HeldExtract:
+    """An extract that was held and not released since; ``created_at`` is when it was first pulled."""
+
+    extract_id: str
+    actor: str
+    file: str
+    sha256: str
+    created_at: datetime
+
+    def is_called(self, name: str) -> bool:
+        """Whether somebody means this one. The pages of the report show the beginning of the digest alone: a whole
+        extract id may, by chance, have ten digits in a row, which is what a CPR number looks like."""
+        return name == self.extract_id or (len(name) >= SHORTEST_DIGEST and self.sha256.startswith(name))
+
+
 def write_run(connection: Connection, run: RunRow) -> None:
     values = asdict(run) | {"counts": json.dumps(run.counts, ensure_ascii=False, sort_keys=True)}
     connection.execute(insert(runs).values(values))
@@ -68,10 +88,40 @@ def applied_digests(connection: Connection, actor: str) -> set[str]:
     return set(connection.execute(applied).scalars())
 
 
+def last_applied(connection: Connection, actor: str, before: datetime) -> int | None:
+    """How many records the actor's last applied extract has, of those created before a time; None without one.
+
+    The last is the one that the latest run applied. Of several in that run it is the one created last, and of several
+    created at once the largest: which of them was read last says nothing.
+    """
+    applied = (
+        select(extracts.c.records)
+        .join(runs, runs.c.run_id == extracts.c.run_id)
+        .where(extracts.c.actor == actor, extracts.c.state == "applied", extracts.c.created_at < before)
+        .order_by(
+            runs.c.started_at.desc(), runs.c.run_id.desc(), extracts.c.created_at.desc(), extracts.c.records.desc()
+        )
+    )
+    return connection.execute(applied.limit(1)).scalar_one_or_none()
+
+
+def held_extracts(connection: Connection) -> list[HeldExtract]:
+    """The extracts that wait for their release, each once, the one first held first."""
+    applied = extracts.alias()
+    is_applied = exists().where(
+        applied.c.actor == extracts.c.actor, applied.c.sha256 == extracts.c.sha256, applied.c.state == "applied"
+    )
+    held = select(*(extracts.c[field.name] for field in fields(HeldExtract))).where(
+        extracts.c.state == "held", ~is_applied
+    )
+    rows = (HeldExtract(*row) for row in connection.execute(held.order_by(extracts.c.extract_no)))
+    return list({row.extract_id: row for row in rows}.values())
+
+
 def previous_run_of(connection: Connection, actor: str) -> str | None:
-    """The last run in which an extract of the actor was applied."""
-    applied = select(extracts.c.run_id).where(extracts.c.actor == actor, extracts.c.state == "applied")
-    return connection.execute(applied.order_by(extracts.c.extract_no.desc()).limit(1)).scalar_one_or_none()
+    """The last run in which an extract of the actor was read: applied, or held."""
+    read = select(extracts.c.run_id).where(extracts.c.actor == actor, extracts.c.state.in_(("applied", "held")))
+    return connection.execute(read.order_by(extracts.c.extract_no.desc()).limit(1)).scalar_one_or_none()
 
 
 def read_runs(connection: Connection) -> list[RunRow]:

@@ -182,7 +182,7 @@ history_rows = Table(
 
 contact_history = table(
     "contact_history",
-    *(column(name) for name in ("actor", "contact_type", "run_id")),
+    *(column(name) for name in ("actor", "contact_type", "run_id", "before", "after")),
 )
 """As much of the view as the program itself reads."""
 
