@@ -20,6 +20,7 @@ import click
 from afstem.arrow_set_up import set_up_arrow
 from afstem.errors import AfstemError, UsageError
 
+from afstem.discretion import be_discreet
 DONE, DONE_WITH_REFUSALS = 0, 3
 
 config_option = click.option(
@@ -60,6 +61,7 @@ def console() -> NoReturn:
     """The console script: `main` for a process that ends with it."""
     # A command makes a hundred thousand objects that stay, most of them modules: to look for garbage among them every
     # 700 objects takes a tenth of a second.
+    be_discreet()
     gc.set_threshold(50_000)
     try:
         main()

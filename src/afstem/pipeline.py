@@ -23,7 +23,7 @@ import numpy as np
 
 from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
-from afstem.errors import LoginRefused, SourceUnavailable, UsageError, WorkerDied, told_without_content
+from afstem.errors import LoginRefused, SourceUnavailable, UsageError, WorkerDied, said, told_without_content
 from afstem.evaluate import Terms, latest_time
 from afstem.finding_memory import KEY, remember
 from afstem.intake import Delivery, ExtractSummary, refuse, refuse_login, summarise, validate_extract, were_read
@@ -274,7 +274,7 @@ def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:
     if isinstance(trouble, WorkerDied):
         raise trouble
     reason = trouble.reason if isinstance(trouble, SourceUnavailable) else "internal-error"
-    log.warning("%s: unavailable: %s", actor_id, trouble)
+    log.warning("%s: unavailable: %s", actor_id, said(trouble))
     _note(run, actor_id, Delivery("unavailable", reason, ()))
 
 

@@ -30,6 +30,8 @@ SQLITE_PRAGMAS = (
     "PRAGMA synchronous = FULL",
     # 64 MB of page cache: the upper levels of a country's contacts stay in memory through a bulk upsert.
     "PRAGMA cache_size = -65536",
+    # What SQLite spills stays out of the folder for temporary files, which is no place for personal data.
+    "PRAGMA temp_store = MEMORY",
 )
 
 POOL: Mapping[str, Any] = {
