@@ -33,6 +33,7 @@ from afstem.pull import LandedExtract, pull
 from afstem.report import publication
 from afstem.report.folder import write_report
 from afstem.report.manifest import build_manifest
+from afstem.report.seal import last_link
 from afstem.schema import ContactType
 from afstem.settings import Actor, Settings, load_actors, load_settings
 from afstem.staging import Plan, RunFolder, read_batches
@@ -288,9 +289,9 @@ def reconcile(run: Run) -> None:
     extracts = were_read(run.extracts())
     settlement.settle_run(run.folder, run.store, run.settings.store_url, _numbered(run, extracts), run.workers)
     balance.check_balance(extracts, run.counted)
-    run.folder.write_manifest(
-        build_manifest(run.plan, run.settings, run.actors, run.deliveries(), run.counted, clock.now())
-    )
+    manifest = build_manifest(run.plan, run.settings, run.actors, run.deliveries(), run.counted, clock.now())
+    previous = last_link(run.settings.reports, run.store.newest_run())
+    run.folder.write_manifest(manifest | {"previous": previous})
 
 
 def _numbered(run: Run, extracts: list[ExtractSummary]) -> list[settlement.NumberedExtract]:
@@ -314,7 +315,7 @@ def prepare_report(run: Run) -> None:
     publication.prepare(
         run.settings.reports,
         run.plan.run_id,
-        lambda folder: write_report(folder, run.manifest(), run.folder, run.actors, run.extracts()),
+        lambda folder: write_report(folder, run.manifest(), run.folder, run.actors, run.extracts(), run.token_key),
     )
 
 
@@ -334,9 +335,10 @@ def apply(run: Run, report_is_prepared: Callable[[], None] = lambda: None) -> No
     applied = balance.applied_by_actor(extracts, run.counted)
     manifest = run.manifest()
 
-    def verify(counted: AppliedCounts) -> None:
+    def verify(counted: AppliedCounts) -> str:
         balance.check_store(counted.history, applied)
         report_is_prepared()
+        return publication.digest(run.settings.reports, run.plan.run_id)
 
     run.store.apply(
         RunRow(
@@ -398,6 +400,7 @@ def finish_interrupted(settings: Settings, store: Store) -> None:
             run = Run.of_plan(folder.plan(), settings, store, Workers())
             if not publication.exists(settings.reports, folder.run_id):
                 prepare_report(run)
+                store.keep_manifest_digest(folder.run_id, publication.digest(settings.reports, folder.run_id))
             publish(run)
         else:
             log.warning("%s was interrupted before it had been applied; nothing of it counts", folder.run_id)
