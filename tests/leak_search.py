@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 DEEPEST = 4
@@ -259,3 +260,26 @@ def files_under(*folders: Path) -> Iterator[tuple[str, bytes]]:
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             yield str(path), path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+
+
+def secrets_of(workspace: Path) -> Secrets:
+    """Every CPR number of a workspace, and every contact value that is or was in its store.
+
+    Not the values that are refused for what they are: those the rejections may show (SPEC 6).
+    """
+    citizens = (workspace / "reference" / "citizens.csv").read_text().splitlines()[1:]
+    with closing(sqlite3.connect(workspace / "var" / "afstem.db")) as store:
+        stored = {
+            value for (value,) in store.execute("SELECT value FROM contacts UNION SELECT before FROM contact_history")
+        }
+    refused = ""
+    for table in workspace.glob("reports/*/rejections"):
+        rejections = ds.dataset(table, partitioning="hive").to_table()
+        refused += "\n".join(re.sub(r"[\s-]", "", value).lower() for value in rejections["value"].to_pylist() if value)
+    shown = {value for value in stored if value and value.removeprefix("+45").lower() in refused}
+    values = stored - shown - {None}
+    return Secrets(
+        frozenset(line.partition(";")[0] for line in citizens),
+        frozenset(value.removeprefix("+45") for value in values if re.fullmatch(r"\+45\d{8}", value)),
+        frozenset(value.lower() for value in values if "@" in value),
+    )

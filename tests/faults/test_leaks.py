@@ -12,23 +12,24 @@ import os
 import random
 import re
 import shutil
-import sqlite3
+import signal
 import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset as ds
 import pytest
-from leak_search import Secrets, files_under
+from leak_search import Secrets, files_under, secrets_of
+from test_cli import in_process
 from whole_run import AS_OF
 
-from afstem import check, pipeline
+from afstem import pipeline
 from afstem.sample import write_workspace
 from afstem.store.apply import apply_run
 from faults.failing import TROUBLES, place_of
@@ -49,6 +50,8 @@ COMMANDS = {
     "runs": ["runs", "--json"],
     "check": ["check", "extract.csv"],
     "explain": ["explain", "9155"],
+    "verify": ["show", "--verify"],
+    "forget": ["forget", "--older-than", "0d", "--json"],
 }
 
 
@@ -160,16 +163,15 @@ def naive_runner(world: World, tmp_path: Path) -> Iterator[Runner]:
 def test_whatever_fails_nothing_is_told(runner: Runner) -> None:
     """A sample of the functions, and every kind of trouble; all functions: `make leak-check`."""
     kinds = list(TROUBLES)
-    for command, jobs in (("check", len(kinds)), ("load", 1), ("run", 4)):
+    for command, jobs in (("check", len(kinds)), ("run", 2)):
         places = runner.functions(command)
         for number, place in enumerate(random.Random(1).sample(places, jobs)):
             assert runner.leaks(command, place, 1, kinds[number % len(kinds)]) == set(), (command, place)
 
 
 def test_the_control_is_found(naive_runner: Runner) -> None:
-    for command, function, kind in (("check", check.check_file, "chained"), ("run", pipeline.judge, "sqlalchemy")):
-        place = place_of(inspect.unwrap(function).__code__)
-        assert {"stderr"} == {file for file, _ in naive_runner.leaks(command, place, 1, kind)}
+    place = place_of(inspect.unwrap(pipeline.judge).__code__)
+    assert {"stderr"} == {file for file, _ in naive_runner.leaks("run", place, 1, "sqlalchemy")}
 
 
 @pytest.mark.soak
@@ -263,9 +265,9 @@ def flows(world: World, tmp_path: Path) -> Iterator[Flows]:
     opened.close()
 
 
-@pytest.mark.flow
-def test_whatever_fails_prefect_is_told_nothing(flows: Flows) -> None:
-    """A few functions, each at another depth; all of them: `make leak-check`."""
+@pytest.mark.soak
+def test_a_flow_in_which_something_fails_ends_as_it_should(flows: Flows) -> None:
+    """A few functions, each at another depth."""
     ended = [
         flows.fail(place_of(inspect.unwrap(function).__code__), kind)
         for function, kind in (
@@ -339,29 +341,6 @@ def descendants(parent: int) -> list[int]:
     return found
 
 
-def secrets_of(workspace: Path) -> Secrets:
-    """Every CPR number of a workspace, and every contact value that is or was in its store.
-
-    Not the values that are refused for what they are: those the rejections may show (SPEC 6).
-    """
-    citizens = (workspace / "reference" / "citizens.csv").read_text().splitlines()[1:]
-    with closing(sqlite3.connect(workspace / "var" / "afstem.db")) as store:
-        stored = {
-            value for (value,) in store.execute("SELECT value FROM contacts UNION SELECT before FROM contact_history")
-        }
-    refused = ""
-    for table in workspace.glob("reports/*/rejections"):
-        rejections = ds.dataset(table, partitioning="hive").to_table()
-        refused += "\n".join(re.sub(r"[\s-]", "", value).lower() for value in rejections["value"].to_pylist() if value)
-    shown = {value for value in stored if value and value.removeprefix("+45").lower() in refused}
-    values = stored - shown - {None}
-    return Secrets(
-        frozenset(line.partition(";")[0] for line in citizens),
-        frozenset(value.removeprefix("+45") for value in values if re.fullmatch(r"\+45\d{8}", value)),
-        frozenset(value.lower() for value in values if "@" in value),
-    )
-
-
 def afstem(workspace: Path, *words: str, **environment: str) -> tuple[int, bytes]:
     """The exit code of a command, and all that it printed."""
     command = [sys.executable, "-m", "afstem", *words]
@@ -371,9 +350,19 @@ def afstem(workspace: Path, *words: str, **environment: str) -> tuple[int, bytes
     return done.returncode, done.stdout + done.stderr
 
 
+@dataclass(frozen=True)
+class Night:
+    """A workspace after the commands of some nights: all that they printed, and what was seen meanwhile."""
+
+    workspace: Path
+    printed: bytes
+    watch: Watch
+    came: bytes
+    """The names of what came into the folder for temporary files"""
+
+
 @pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, Watch, bytes]:
-    """A workspace after the commands of some nights: all that they printed, what was seen meanwhile."""
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     folder = tmp_path_factory.mktemp("night")
     workspace, temporary = folder / "workspace", folder / "temporary"
     temporary.mkdir()
@@ -389,10 +378,8 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, Watch,
         for words in (
             ["-v", "reference", "load", "reference"],
             ["-v", "run", "--as-of", "2026-11-23", "--dry-run", "--json"],
-            ["-v", "run", "--as-of", "2026-11-23"],
             ["-v", "run", "--as-of", "2026-11-23", "--json"],
-            ["show", "latest"],
-            ["runs"],
+            ["show", "--verify"],
         ):
             code, output = afstem(workspace, *words, TMPDIR=str(temporary), SQLITE_TMPDIR=str(temporary))
             assert code in (0, 3), output
@@ -400,20 +387,20 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, Watch,
     finally:
         os.umask(mask)
         came = watch.end()
-    return workspace, printed, watch, came
+    return Night(workspace, printed, watch, came)
 
 
-def test_no_secret_leaves_its_three_places(night: tuple[Path, bytes, Watch, bytes]) -> None:
-    workspace, printed, watch, came = night
+def test_no_secret_leaves_its_three_places(night: Night) -> None:
+    workspace = night.workspace
     secrets = secrets_of(workspace)
     assert len(secrets.numbers) > 40
     assert len(secrets.phones) > 20
     assert len(secrets.emails) > 20
-    assert secrets.found_in(printed) == set()
-    assert secrets.found_in(b"\n".join(watch.seen)) == set()
-    assert any(b"afstem" in seen for seen in watch.seen)
-    assert came == b"", "something was written into the folder for temporary files"
-    assert any(limits.split() == [b"0", b"0"] for limits in watch.limits)
+    assert secrets.found_in(night.printed) == set()
+    assert secrets.found_in(b"\n".join(night.watch.seen)) == set()
+    assert any(b"afstem" in seen for seen in night.watch.seen)
+    assert night.came == b"", "something was written into the folder for temporary files"
+    assert any(limits.split() == [b"0", b"0"] for limits in night.watch.limits)
     of_actors = {path.name: secrets_in(path, secrets) for path in workspace.glob("extracts/*")}
     found, found_in_receipts = {}, 0
     for name, content in files_under(workspace / "reports", workspace / "var"):
@@ -435,11 +422,91 @@ def secrets_in(folder: Path, secrets: Secrets) -> set[str]:
     return set().union(*(secrets.found_in(content) for _, content in files_under(folder)))
 
 
-def test_only_their_owner_can_read_the_three_places(night: tuple[Path, bytes, Watch, bytes]) -> None:
+def test_only_their_owner_can_read_the_three_places(night: Night) -> None:
     """The commands ran with umask 000."""
-    workspace = night[0]
+    workspace = night.workspace
     places = [workspace / "var", *workspace.glob("reports/2*/receipts")]
     private = [*places, *(path for place in places for path in place.rglob("*"))]
     assert len(private) > 60
     for path in private:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+# --- troubles from outside --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
+def test_an_interrupted_run_tells_nothing(number: signal.Signals, night: Night, tmp_path: Path) -> None:
+    """In the middle: when the workers are at it."""
+    workspace = tmp_path / "workspace"
+    shutil.copytree(night.workspace, workspace)
+    for extract in workspace.glob("extracts/*/*.csv"):
+        extract.write_bytes(extract.read_bytes() * 30)
+    command = [sys.executable, "-m", "afstem", "-v", "run", "--json"]
+    with subprocess.Popen(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        while not list(workspace.glob("var/landing/.runs/*/extracts/*/accepted.arrow")):
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(number)
+        printed, _ = process.communicate(timeout=300)
+    assert process.returncode == (1 if number == signal.SIGINT else -number)
+    assert secrets_of(workspace).found_in(printed) == set()
+    assert b"Traceback" not in printed
+    assert number == signal.SIGTERM or b"interrupted" in printed
+
+
+PASSWORD = "hemmeligtkodeord"
+
+STORES = {
+    "nobody there": f"postgresql+psycopg://afstem:{PASSWORD}@127.0.0.1:1/afstem?connect_timeout=5",
+    "no such host": f"postgresql+psycopg://afstem:{PASSWORD}@nowhere.invalid/afstem",
+    "no port": f"postgresql+psycopg://afstem:{PASSWORD}@127.0.0.1:port/afstem",
+    "no URL": f"postgresql+psycopg//afstem:{PASSWORD}@[::1/db",
+    "a wrong option": f"postgresql+psycopg://afstem:{PASSWORD}@127.0.0.1/db?nonsense={PASSWORD}",
+    "another database": f"mysql://afstem:{PASSWORD}@127.0.0.1/db",
+    "SQLite with a host": f"sqlite://afstem:{PASSWORD}@127.0.0.1/db",
+}
+
+
+@pytest.mark.parametrize("trouble", STORES)
+def test_a_password_of_the_store_is_never_printed(
+    trouble: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "afstem.toml").write_text(f'[store]\nurl = "{STORES[trouble]}"\n')
+    (tmp_path / "actors.toml").write_text("")
+    code, *printed = in_process("-v", "run", "--json", cwd=tmp_path, capsys=capsys, monkeypatch=monkeypatch)
+    assert code in (1, 2)
+    assert PASSWORD not in "".join(printed)
+    assert "Traceback" not in "".join(printed)
+
+
+@pytest.mark.parametrize("key", ["AFSTEM_HOLD__MIN_RECORDS", "AFSTEM_STORE__COLOUR", "AFSTEM_RUN__TIMEZONE"])
+def test_a_wrong_value_of_the_environment_is_not_printed(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "afstem.toml").write_text("")
+    monkeypatch.setenv(key, words_of(0))
+    code, *printed = in_process("run", cwd=tmp_path, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 2
+    assert canary_of(0).found_in("".join(printed).encode()) == set()
+
+
+BROKEN = {
+    "citizens": "personnummer;status\n{number};{words}\n",
+    "relations": "personnummer;actor;kind;valid_from;valid_to\n{number};{words};own;{words};\n",
+    "subscriptions": "personnummer;channel;type;valid_from;valid_to\n{number};{words};1;2026-01-01;\n",
+    "contacts": "personnummer;kontaktdatatype;kontaktdata;registreret;actor\n{number};{words};x;{words};{words}\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_reference_file_is_refused_without_its_words(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "afstem.toml").write_text("")
+    (tmp_path / f"{name}.csv").write_text(BROKEN[name].format(number=CANARY[0], words=words_of(0).replace(";", ",")))
+    words = ("-v", "reference", "load", str(tmp_path), "--json")
+    code, *printed = in_process(*words, cwd=tmp_path, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 2
+    assert f"{name}.csv: line " in "".join(printed)
+    assert canary_of(0).found_in("".join(printed).encode()) == set()

@@ -72,7 +72,7 @@ def open_engine(url: str) -> Engine:
             hide_parameters=True,
             connect_args={"options": "-c timezone=UTC -c client_encoding=UTF8"},
         )
-    if parsed.database is None or parsed.database in ("", ":memory:"):
+    if parsed.host or parsed.database is None or parsed.database in ("", ":memory:"):
         raise UsageError("store.url must name a file: sqlite:///path/to/afstem.db")
     return _sqlite_engine(Path(parsed.database))
 
