@@ -15,7 +15,18 @@ SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "flows").rglob("*.py")
 
 CODE_FROM_TEXT = {"eval", "exec", "compile", "__import__"}
 FROM_OUTSIDE = {"read_pickle", "unsafe_load", "full_load", "import_module", "run_path", "run_module", "popen", "system"}
-STATEMENTS = {"execute", "executemany", "executescript", "exec_driver_sql", "text", "copy", "SQL", "scalars", "scalar"}
+STATEMENTS = {
+    "set_sql_query",
+    "execute",
+    "executemany",
+    "executescript",
+    "exec_driver_sql",
+    "text",
+    "copy",
+    "SQL",
+    "scalars",
+    "scalar",
+}
 NOT_STATEMENTS = {"pa", "pc", "np"}
 """Modules whose functions are called the same."""
 
@@ -23,8 +34,8 @@ EXPRESSIONS = {"select", "insert", "update", "delete"}
 """What expressions of SQLAlchemy begin with: their values are bound."""
 
 ON_PURPOSE = {
-    ("store/bulk_read.py", "_read_sqlite"): "a pragma takes no parameter; the query is a constant of `lookup`",
-    ("store/bulk_read.py", "_read_postgresql"): "a query of `lookup`, its question marks numbered",
+    ("store/bulk_read.py", "_read_sqlite"): "a pragma takes no parameter",
+    ("store/bulk_read.py", "_answer"): "a query of `lookup`, its parameters bound",
     ("store/columns.py", "_execute_many"): "an insert that SQLAlchemy has compiled, with its parameters beside it",
     ("store/columns.py", "_merge"): "an insert of SQLAlchemy, which the caller has said what to do about conflicts",
     ("store/columns.py", "_copy"): "names of tables and columns of our own, quoted by psycopg",
