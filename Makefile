@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: help run test browser spreadsheet soak check lint format lock prove bench bench-country compare clean
+.PHONY: help run test browser spreadsheet soak leak-check check audit lint format lock prove bench bench-country compare clean
 help:  ## Tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -52,7 +52,14 @@ spreadsheet: $(VENV)/dev.stamp  ## Install the spreadsheet that `make soak` open
 soak: browser spreadsheet  ## Inject the faults of docs/reliability.md, hundreds of times; takes long
 	$(BIN)/python -m pytest -n auto -m soak $(OPTIONS)
 
-check: lint  ## Everything that must be quiet before a commit lands
+leak-check: $(VENV)/dev.stamp  ## Make every function of every command fail in turn, and search all it leaves for secrets; takes long
+	$(BIN)/python -m pytest -n auto -m "soak or not soak" tests/test_leak_search.py tests/faults/test_leaks.py $(OPTIONS)
+
+check: lint audit  ## Everything that must be quiet before a commit lands
+
+# In CI an audit that could not be made is a failure; on a machine without a network it is said.
+audit: $(VENV)/dev.stamp  ## Ask whether a locked package is known to be vulnerable
+	$(BIN)/python .ci/audit.py requirements-dev.lock $(if $(CI),,--or-say-so)
 
 lint: $(VENV)/dev.stamp  ## Style, types, import contracts
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
 from afstem import clock, pipeline
+from afstem.discretion import be_discreet
 from afstem.errors import AfstemError, SourceUnavailable, told_without_content
 from afstem.workers import workers
 
@@ -61,30 +62,35 @@ def _is_transient(_: "Task[..., Any]", __: TaskRun, state: State) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
+@told_without_content()
 def take_in(run_folder: str, actor: str) -> None:
     """Pull and judge one actor's extracts; the verdicts are staged in the run's folder."""
     pipeline.take_in(pipeline.open_run(Path(run_folder)), actor)
 
 
 @task(name="reconcile", cache_policy=NO_CACHE, persist_result=False)
+@told_without_content()
 def reconcile(run_folder: str) -> None:
     """Decide which record wins for every citizen and contact type."""
     pipeline.reconcile(pipeline.open_run(Path(run_folder)))
 
 
 @task(name="prepare report", cache_policy=NO_CACHE, persist_result=False)
+@told_without_content()
 def prepare_report(run_folder: str) -> None:
     """Build the report beside its final place, before anything is changed."""
     pipeline.prepare_report(pipeline.open_run(Path(run_folder)))
 
 
 @task(name="apply", cache_policy=NO_CACHE, persist_result=False)
+@told_without_content()
 def apply(run_folder: str) -> None:
     """Change the store in one transaction."""
     pipeline.apply(pipeline.open_run(Path(run_folder)))
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
+@told_without_content()
 def publish(run_folder: str) -> None:
     """Give the report its name."""
     pipeline.publish(pipeline.open_run(Path(run_folder)))
@@ -117,6 +123,7 @@ def reconcile_contacts(
         dry_run: Judge and report everything, but leave the store as it is.
         release: Let these held extracts through, by their ids. One that is not held stops the run.
     """
+    be_discreet()  # Prefect logs what goes wrong, and keeps the log
     log = get_run_logger()
     request = pipeline.Request(Path(config), as_of, tuple(actors) if actors else None, dry_run, tuple(release or ()))
     with (

@@ -8,9 +8,11 @@ import gc
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +20,7 @@ from typing import Any, NoReturn
 import click
 
 from afstem.arrow_set_up import set_up_arrow
+from afstem.discretion import be_discreet
 from afstem.errors import AfstemError, UsageError
 
 DONE, DONE_WITH_REFUSALS = 0, 3
@@ -58,6 +61,7 @@ def main() -> NoReturn:
 
 def console() -> NoReturn:
     """The console script: `main` for a process that ends with it."""
+    be_discreet()
     # A command makes a hundred thousand objects that stay, most of them modules: to look for garbage among them every
     # 700 objects takes a tenth of a second.
     gc.set_threshold(50_000)
@@ -170,11 +174,17 @@ def runs(config: Path, as_json: bool) -> int:
 
 
 @commands.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", required=False)
+@click.option(
+    "--verify", is_flag=True, help="Tell whether its report is as the run wrote it; without RUN, all reports."
+)
 @config_option
 @json_option
-def show(run_id: str, config: Path, as_json: bool) -> int:
-    """Tell what came of one RUN (its id, or "latest")."""
+def show(run_id: str | None, verify: bool, config: Path, as_json: bool) -> int:
+    """Tell what came of one RUN (its id, or "latest").
+
+    With --verify, exit code 3: something was edited, added or moved, or is missing; a line tells each.
+    """
     set_up_arrow()
     from afstem.pipeline import summarise_run
     from afstem.report.history import past_runs
@@ -182,10 +192,42 @@ def show(run_id: str, config: Path, as_json: bool) -> int:
     from afstem.settings import load_settings
 
     reports = load_settings(config).reports
+    if verify:
+        if run_id == "latest":
+            run_id = next((run.run_id for run in past_runs(reports)), run_id)
+        return _verify(config, run_id, as_json)
+    if run_id is None:
+        raise UsageError("name a RUN, or \"latest\"; 'afstem runs' lists them")
     chosen = [run.run_id for run in past_runs(reports) if run_id in ("latest", run.run_id)]
     if not chosen:
         raise UsageError(f"no such run: {run_id}; 'afstem runs' lists them")
     _print(summarise_run(manifest_of(reports, chosen[0]), reports), as_json, _tell_run)
+    return DONE
+
+
+def _verify(config: Path, run_id: str | None, as_json: bool) -> int:
+    from afstem.verify import verify_reports
+
+    found = verify_reports(config, run_id)
+    _print(asdict(found) | {"lines": list(map(str, found.faults))}, as_json, _tell_verified)
+    return DONE_WITH_REFUSALS if found.faults else DONE
+
+
+@commands.command()
+@click.option("--older-than", metavar="DAYS", required=True, help="What is older than so many days, such as 180d.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@config_option
+@json_option
+def forget(older_than: str, dry_run: bool, config: Path, as_json: bool) -> int:
+    """Remove landed extracts, and reports with their receipts, whose time is over.
+
+    Kept: held extracts, and whatever a run needs that was interrupted. The ledger stays: what was applied is not
+    applied again when it is delivered anew. Contacts and their history stay as they are.
+    """
+    set_up_arrow()
+    from afstem.forget import forget as forget_old
+
+    _print(forget_old(config, _days(older_than), dry_run=dry_run), as_json, _tell_forgotten)
     return DONE
 
 
@@ -344,6 +386,27 @@ def _tell_runs(content: dict[str, Any]) -> None:
         click.echo("no runs yet; 'afstem run' makes the first")
 
 
+def _tell_verified(content: dict[str, Any]) -> None:
+    for line in content["lines"]:
+        click.echo(line)
+    forgotten = f", {content['forgotten']:,} forgotten before" if content["forgotten"] else ""
+    click.echo(f"{content['reports']:,} reports verified{forgotten}: {len(content['lines']):,} faults")
+
+
+def _tell_forgotten(content: dict[str, Any]) -> None:
+    done = "would be removed" if content["dry_run"] else "removed"
+    for run_id in content["runs"]:
+        click.echo(f"report {run_id}: {done}")
+    for part, became in (("extracts", done), ("kept", "kept, a run may need it")):
+        for extract in content[part]:
+            click.echo(f"extract {extract['actor']}-{extract['sha256'][:12]}: {became}")
+    size = sum(extract["bytes"] for extract in content["extracts"])
+    click.echo(
+        f"older than {content['before']}: {len(content['runs']):,} reports and {len(content['extracts']):,} extracts "
+        f"({size:,} bytes) {done}"
+    )
+
+
 def _tell_code(content: dict[str, Any]) -> None:
     click.echo(f"{content['code']}  {content['plain_en']} / {content['plain_da']}")
     click.echo(f"  officially:  {content['official_en']}")
@@ -378,6 +441,12 @@ def _plain(code: str) -> str:
     from afstem.explain import explain_code
 
     return str(explain_code(code)["plain_en"])
+
+
+def _days(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}d?", text):
+        raise UsageError(f"--older-than: {text!r} is no number of days; write it as 180d")
+    return int(text.removesuffix("d"))
 
 
 def _date(text: str | None) -> date | None:

@@ -80,12 +80,21 @@ class InternalError(RunError):
     """A bug, told without what its exception says: that may hold personal data."""
 
 
+OURS = (AfstemError, Unreadable, SourceUnavailable, LoginRefused)
+"""What this program raises on purpose, in words of its own."""
+
+
+def said(error: BaseException) -> str:
+    """What may be told of an exception: all that one of ours says, of any other no more than its kind."""
+    return str(error) if isinstance(error, OURS) else type(error).__name__
+
+
 @contextmanager
 def told_without_content() -> Iterator[None]:
     """Turn an unforeseen exception into an `InternalError` that names its kind and its place in the code only."""
     try:
         yield
-    except (AfstemError, Unreadable, SourceUnavailable, LoginRefused):
+    except OURS:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not be told
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _OURS in frame.filename][-3:]

@@ -23,7 +23,15 @@ import numpy as np
 
 from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
-from afstem.errors import AfstemError, InternalError, LoginRefused, SourceUnavailable, UsageError, told_without_content
+from afstem.errors import (
+    AfstemError,
+    InternalError,
+    LoginRefused,
+    SourceUnavailable,
+    UsageError,
+    said,
+    told_without_content,
+)
 from afstem.evaluate import Terms, latest_time
 from afstem.finding_memory import KEY, remember
 from afstem.hold import reasons_to_hold
@@ -44,6 +52,7 @@ from afstem.pull import LandedExtract, find_landed, pull
 from afstem.report import publication
 from afstem.report.folder import write_report
 from afstem.report.manifest import STATE_TOLD, build_manifest, changes_told
+from afstem.report.seal import last_link
 from afstem.schema import Change, ContactType
 from afstem.settings import Actor, Settings, load_actors, load_settings
 from afstem.staging import Plan, RunFolder, read_batches
@@ -360,7 +369,7 @@ def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:
     """
     if isinstance(trouble, AfstemError) and not isinstance(trouble, InternalError):
         raise trouble
-    log.warning("%s: unavailable: %s", actor_id, trouble)
+    log.warning("%s: unavailable: %s", actor_id, said(trouble))
     if isinstance(trouble, SourceUnavailable):
         _note(run, actor_id, Delivery("unavailable", trouble.reason, _judge(run, actor_id, [])))
     else:
@@ -379,9 +388,9 @@ def reconcile(run: Run) -> None:
     settled = settlement.settle_run(run.folder, run.store, run.settings.store_url, numbered, extracts, run.workers)
     counted = balance.Balance.of(settled.outcomes, settled.changes)
     balance.check_balance(were_read(extracts), counted)
-    run.folder.write_manifest(
-        build_manifest(run.plan, run.settings, run.actors, run.deliveries(), counted, clock.now())
-    )
+    manifest = build_manifest(run.plan, run.settings, run.actors, run.deliveries(), counted, clock.now())
+    previous = last_link(run.settings.reports, run.store.newest_run())
+    run.folder.write_manifest(manifest | {"previous": previous})
 
 
 def _numbered(run: Run, extracts: list[ExtractSummary]) -> list[settlement.NumberedExtract]:
@@ -405,7 +414,7 @@ def prepare_report(run: Run) -> None:
     publication.prepare(
         run.settings.reports,
         run.plan.run_id,
-        lambda folder: write_report(folder, run.manifest(), run.folder, run.actors, run.extracts()),
+        lambda folder: write_report(folder, run.manifest(), run.folder, run.actors, run.extracts(), run.token_key),
     )
 
 
@@ -423,9 +432,10 @@ def apply(run: Run, report_is_prepared: Callable[[], None] = lambda: None) -> No
     """
     manifest = run.manifest()
 
-    def verify(counted: AppliedCounts) -> None:
+    def verify(counted: AppliedCounts) -> str:
         balance.check_store(counted.history, changes_told(manifest))
         report_is_prepared()
+        return publication.digest(run.settings.reports, run.plan.run_id)
 
     run.store.apply(
         RunRow(
@@ -487,6 +497,7 @@ def finish_interrupted(settings: Settings, store: Store) -> None:
             run = Run.of_plan(folder.plan(), settings, store, Workers())
             if not publication.exists(settings.reports, folder.run_id):
                 prepare_report(run)
+                store.keep_manifest_digest(folder.run_id, publication.digest(settings.reports, folder.run_id))
             publish(run)
         else:
             log.warning("%s was interrupted before it had been applied; nothing of it counts", folder.run_id)

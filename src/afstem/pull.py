@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,14 @@ def _first_pulled(zone: Path, sha256: str, pulled_at: datetime, *, note: bool) -
             return pulled_at
         write_json(path, {"first_pulled_at": pulled_at.isoformat()})
     return datetime.fromisoformat(read_json(path)["first_pulled_at"])
+
+
+def first_pulled_at(landed: Path) -> datetime:
+    """When the extract at a path in the landing zone was first pulled; where its note was lost, when it was last."""
+    note = landed.with_name(landed.name.partition(".")[0] + ".json")
+    if note.exists():
+        return datetime.fromisoformat(read_json(note)["first_pulled_at"])
+    return datetime.fromtimestamp(landed.stat().st_mtime, UTC)
 
 
 def _stamp(file_system: Any, path: str) -> tuple[Any, ...]:

@@ -17,7 +17,8 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from afstem.errors import WorkerDied
+from afstem.discretion import be_discreet
+from afstem.errors import WorkerDied, told_without_content
 
 Result = TypeVar("Result")
 
@@ -110,9 +111,11 @@ def count_records(records: int) -> None:
             _counter.value += records
 
 
+@told_without_content()  # the pool logs what goes wrong here
 def _begin(counter: Any) -> None:
     global _counter
     _counter = counter
+    be_discreet()  # forked workers are already, those that a server forks are not
     # A worker waits for work on a pipe that it holds open itself: for ever, if its parent was killed.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the process that waits

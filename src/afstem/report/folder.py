@@ -1,6 +1,5 @@
 """Everything that stands in ``reports/<run_id>/`` (SPEC 6), built in a folder that nobody sees yet."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from afstem.intake import ExtractSummary, were_read
 from afstem.report.outcomes import publish_outcomes
 from afstem.report.receipts import write_receipts
 from afstem.report.rejections import write_rejections
+from afstem.report.seal import seal_report
 from afstem.settings import Actor
 from afstem.staging import RunFolder, read_batches
 
@@ -22,8 +22,9 @@ def write_report(
     staged: RunFolder,
     actors: Mapping[str, Actor],
     extracts: Sequence[ExtractSummary],
+    token_key: bytes,
 ) -> None:
-    """Write Parquet, receipts, manifest and pages of a settled run into ``folder``."""
+    """Write Parquet, receipts, pages and manifest of a settled run into ``folder``."""
     # Here, because only a run that is settled needs what makes pages.
     from afstem.report.build import build_report
     from afstem.report.pages import write_pages
@@ -39,5 +40,5 @@ def write_report(
         return Header(by_id[extract_id].header, by_id[extract_id].columns)
 
     write_receipts(folder, manifest, rejected, header, {actor.id: actor.encoding for actor in actors.values()})
-    (folder / "run.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     write_pages(folder, build_report(manifest, folder / "rejections"))
+    seal_report(folder, manifest, token_key)

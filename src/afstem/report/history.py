@@ -6,6 +6,7 @@ manifests of all nights before it, tens of kilobytes each. The file can be delet
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -18,6 +19,8 @@ from afstem.schema import Outcome
 log = logging.getLogger(__name__)
 
 LINES = "runs.json"
+
+_RUN_ID = re.compile("[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ def past_run(manifest: Mapping[str, Any]) -> PastRun:
         actors=len(deliveries),
         delivered=deliveries.count("delivered"),
     )
+
+
+def run_folders(reports: Path) -> list[Path]:
+    """The folders of the published runs, in the order of their names."""
+    return [path for path in sorted(reports.glob("*")) if _RUN_ID.fullmatch(path.name) and path.is_dir()]
 
 
 def past_runs(reports: Path) -> list[PastRun]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from afstem.private_files import read_json, sync
 from afstem.report.history import keep, past_runs
+from afstem.report.seal import MANIFEST, manifest_digest
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +41,26 @@ def exists(reports: Path, run_id: str) -> bool:
     return any((reports / name).exists() for name in (run_id, f"{PREPARED}{run_id}"))
 
 
+def digest(reports: Path, run_id: str) -> str:
+    """The SHA-256 of the manifest of a run, published or prepared."""
+    return manifest_digest(_folder_of(reports, run_id))
+
+
 def publish(reports: Path, run_id: str) -> Path:
     """Give a prepared report its name and write it into the history of runs; repeating it changes nothing."""
-    # Here, because only a run that is done needs what makes pages.
-    from afstem.report.pages import write_history
-
     final = reports / run_id
     if not final.exists():
         (reports / f"{PREPARED}{run_id}").rename(final)
         sync(reports)
+    list_runs(reports)
+    return final
+
+
+def list_runs(reports: Path) -> None:
+    """Write the history of runs anew."""
+    # Here, because only a run that is done needs what makes pages.
+    from afstem.report.pages import write_history
+
     try:
         runs = past_runs(reports)
         keep(reports, runs)
@@ -56,7 +68,6 @@ def publish(reports: Path, run_id: str) -> Path:
     except OSError as error:
         # The run is done and its report stands: a page that lists it, and is written anew by every run, can wait.
         log.warning("the history of runs in %s could not be written: %s", reports, error.strerror)
-    return final
 
 
 def discard(reports: Path, run_id: str) -> None:
@@ -67,7 +78,10 @@ def discard(reports: Path, run_id: str) -> None:
 
 def manifest_of(reports: Path, run_id: str) -> dict[str, Any]:
     """``run.json`` of a run, published or prepared."""
-    published = reports / run_id
-    folder = published if published.exists() else reports / f"{PREPARED}{run_id}"
-    manifest: dict[str, Any] = read_json(folder / "run.json")
+    manifest: dict[str, Any] = read_json(_folder_of(reports, run_id) / MANIFEST)
     return manifest
+
+
+def _folder_of(reports: Path, run_id: str) -> Path:
+    published = reports / run_id
+    return published if published.exists() else reports / f"{PREPARED}{run_id}"

@@ -30,7 +30,7 @@ from afstem.store.connection import (
     use_write_ahead_log,
     writing,
 )
-from afstem.store.ledger import ExtractRow, ExtractState, HeldExtract, RunRow
+from afstem.store.ledger import ExtractRow, ExtractState, ForgottenRun, HeldExtract, RunRow
 from afstem.store.lock import StillHeld, exclusive
 from afstem.store.lookup import CONFIRMATION_SCHEMA
 from afstem.store.reference_load import Normalise, ReferenceStamp, load_folder, read_stamps
@@ -41,6 +41,7 @@ __all__ = [
     "AppliedCounts",
     "ExtractRow",
     "ExtractState",
+    "ForgottenRun",
     "HeldExtract",
     "ReferenceStamp",
     "RunRow",
@@ -208,6 +209,34 @@ class Store:
         with reading(self._engine) as connection:
             return ledger.unpublished_runs(connection)
 
+    def newest_run(self) -> RunRow | None:
+        """The run that was committed last."""
+        with reading(self._engine) as connection:
+            return ledger.newest_run(connection)
+
+    def keep_manifest_digest(self, run_id: str, sha256: str) -> None:
+        """Remember the manifest of a run whose report had to be made anew."""
+        with writing(self._engine) as connection:
+            ledger.keep_manifest_digest(connection, run_id, sha256)
+
+    def extracts_still_needed(self) -> set[tuple[str, str]]:
+        """Actor and SHA-256 of the extracts that a later run may want: held ones, and those of a run whose report is
+        not out."""
+        with reading(self._engine) as connection:
+            unpublished = ledger.unpublished_runs(connection)
+            return ledger.held_digests(connection) | ledger.digests_of_runs(connection, unpublished)
+
+    def forget_runs(self, forgotten: list[ForgottenRun]) -> None:
+        """Record that the reports of these runs are removed; their rows in the ledger stay."""
+        with writing(self._engine) as connection:
+            ledger.forget_runs(connection, forgotten)
+            self._check_lock()
+
+    def forgotten_runs(self) -> dict[str, ForgottenRun]:
+        """The runs whose reports were removed, by run id."""
+        with reading(self._engine) as connection:
+            return ledger.read_forgotten_runs(connection)
+
     def mark_published(self, run_id: str) -> None:
         with writing(self._engine) as connection:
             ledger.mark_published(connection, run_id)
@@ -239,7 +268,7 @@ class Store:
         changes: Iterable[pa.Table],
         confirmed: Iterable[tuple[int, bytes]],
         memory: Iterable[tuple[str, bytes]],
-        verify: Callable[[AppliedCounts], None],
+        verify: Callable[[AppliedCounts], str | None],
         *,
         dry_run: bool = False,
     ) -> AppliedCounts:
@@ -249,8 +278,8 @@ class Store:
         ``changes`` are tables of `reconcile.Settlement.changes`, in the order of the key; their extracts must be
         among ``extracts``. ``confirmed`` replaces the packed `confirmations` of the days it names, ``memory`` all that
         is remembered of the actors it names. Before the commit ``verify`` gets what the store itself counts, and raises
-        to refuse; a dry run ends there. A run that is in the store already is not written again; its counts are
-        returned.
+        to refuse; it gives the SHA-256 of the run's manifest, which the store keeps. A dry run ends there. A run that
+        is in the store already is not written again; its counts are returned.
         """
         return apply_run(
             self._engine, run, extracts, changes, confirmed, memory, verify, self._check_lock, dry_run=dry_run

@@ -16,7 +16,7 @@ from afstem.errors import RunError
 from afstem.schema import NO_TIME, Change
 from afstem.store.columns import insert_columns, upsert_columns
 from afstem.store.connection import clean_errors, connected_to_write, describe
-from afstem.store.ledger import ExtractRow, RunRow, read_run, write_extracts, write_run
+from afstem.store.ledger import ExtractRow, RunRow, keep_manifest_digest, read_run, write_extracts, write_run
 from afstem.store.tables import (
     confirmations,
     contact_history,
@@ -42,7 +42,7 @@ def apply_run(
     changes: Iterable[pa.Table],
     confirmed: Iterable[tuple[int, bytes]],
     memory: Iterable[tuple[str, bytes]],
-    verify: Callable[[AppliedCounts], None],
+    verify: Callable[[AppliedCounts], str | None],
     still_held: Callable[[], None],
     *,
     dry_run: bool,
@@ -67,7 +67,9 @@ def apply_run(
             for actor, content in memory:
                 _replace(connection, finding_memory, actor, content)
             counts = count_history(connection, run.run_id)
-            verify(counts)
+            sha256 = verify(counts)
+            if sha256 is not None:
+                keep_manifest_digest(connection, run.run_id, sha256)
             if dry_run:
                 return counts
             still_held()

@@ -35,9 +35,10 @@ def _read_sqlite(uri: str, query: str, parameters: tuple[str | int, ...]) -> pa.
     import adbc_driver_sqlite
 
     with adbc_driver_sqlite.connect(uri) as database, AdbcConnection(database) as connection:
-        with AdbcStatement(connection) as statement:
-            statement.set_sql_query(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-            statement.execute_update()
+        for pragma in (f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}", "PRAGMA temp_store = MEMORY"):
+            with AdbcStatement(connection) as statement:
+                statement.set_sql_query(pragma)
+                statement.execute_update()
         options = {adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(ROWS_PER_BATCH)}
         return _answer(connection, query, parameters, options)
 

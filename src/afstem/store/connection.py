@@ -30,6 +30,8 @@ SQLITE_PRAGMAS = (
     "PRAGMA synchronous = FULL",
     # 64 MB of page cache: the upper levels of a country's contacts stay in memory through a bulk upsert.
     "PRAGMA cache_size = -65536",
+    # What SQLite spills stays out of the folder for temporary files, which is no place for personal data.
+    "PRAGMA temp_store = MEMORY",
 )
 
 POOL: Mapping[str, Any] = {
@@ -70,7 +72,7 @@ def open_engine(url: str) -> Engine:
             hide_parameters=True,
             connect_args={"options": "-c timezone=UTC -c client_encoding=UTF8"},
         )
-    if parsed.database is None or parsed.database in ("", ":memory:"):
+    if parsed.host or parsed.database is None or parsed.database in ("", ":memory:"):
         raise UsageError("store.url must name a file: sqlite:///path/to/afstem.db")
     return _sqlite_engine(Path(parsed.database))
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
 
-from afstem.store.tables import contact_sources, extracts, runs
+from afstem.store.tables import contact_sources, extracts, forgotten_runs, runs
 
 ExtractState = Literal["applied", "held", "refused"]
 
@@ -32,6 +32,7 @@ class RunRow:
     records: int
     counts: Mapping[str, Any] = field(default_factory=dict)
     report_published: bool = False
+    manifest_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,17 @@ class HeldExtract:
         """Whether somebody means this one. The pages of the report show the beginning of the digest alone: a whole
         extract id may, by chance, have ten digits in a row, which is what a CPR number looks like."""
         return name == self.extract_id or (len(name) >= SHORTEST_DIGEST and self.sha256.startswith(name))
+
+
+@dataclass(frozen=True)
+class ForgottenRun:
+    """One row of ``forgotten_runs``: the digest of a manifest that is gone, and of the one that it named before it."""
+
+    run_id: str
+    manifest_sha256: str
+    previous_run_id: str | None
+    previous_sha256: str | None
+    forgotten_at: datetime
 
 
 def write_run(connection: Connection, run: RunRow) -> None:
@@ -133,6 +145,12 @@ def read_run(connection: Connection, run_id: str) -> RunRow | None:
     return next(iter(_runs(connection, select(runs).where(runs.c.run_id == run_id))), None)
 
 
+def newest_run(connection: Connection) -> RunRow | None:
+    """The run that was committed last."""
+    newest = select(runs).order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(1)
+    return next(iter(_runs(connection, newest)), None)
+
+
 def unpublished_runs(connection: Connection) -> list[str]:
     """Runs that were committed, but whose report did not get its name; in the order in which they began."""
     unpublished = select(runs.c.run_id).where(~runs.c.report_published)
@@ -141,6 +159,36 @@ def unpublished_runs(connection: Connection) -> list[str]:
 
 def mark_published(connection: Connection, run_id: str) -> None:
     connection.execute(update(runs).where(runs.c.run_id == run_id).values(report_published=True))
+
+
+def keep_manifest_digest(connection: Connection, run_id: str, sha256: str) -> None:
+    connection.execute(update(runs).where(runs.c.run_id == run_id).values(manifest_sha256=sha256))
+
+
+def held_digests(connection: Connection) -> set[tuple[str, str]]:
+    """Actor and SHA-256 of the extracts that are held, and may be released."""
+    states: dict[str, set[tuple[str, str]]] = {"held": set(), "applied": set()}
+    for state, actor, sha256 in connection.execute(
+        select(extracts.c.state, extracts.c.actor, extracts.c.sha256).where(extracts.c.state.in_(states))
+    ):
+        states[state].add((actor, sha256))
+    return states["held"] - states["applied"]
+
+
+def digests_of_runs(connection: Connection, run_ids: list[str]) -> set[tuple[str, str]]:
+    """Actor and SHA-256 of every extract that these runs took in."""
+    taken_in = select(extracts.c.actor, extracts.c.sha256).where(extracts.c.run_id.in_(run_ids))
+    return {(actor, sha256) for actor, sha256 in connection.execute(taken_in)}
+
+
+def forget_runs(connection: Connection, forgotten: list[ForgottenRun]) -> None:
+    if forgotten:
+        connection.execute(insert(forgotten_runs), [asdict(run) for run in forgotten])
+
+
+def read_forgotten_runs(connection: Connection) -> dict[str, ForgottenRun]:
+    """What is kept of the runs whose reports were removed, by run id."""
+    return {row.run_id: ForgottenRun(**row._asdict()) for row in connection.execute(select(forgotten_runs))}
 
 
 def _runs(connection: Connection, chosen: Select[Any]) -> list[RunRow]:

@@ -88,8 +88,22 @@ runs = Table(
     Column("report_published", Boolean, nullable=False),
     Column("records", BigInteger, nullable=False),
     Column("counts", Text, nullable=False),
+    Column("manifest_sha256", Text),
     PrimaryKeyConstraint("run_id"),
 )
+"""``manifest_sha256`` is of the bytes of the run's ``run.json``, which the next manifest names as well."""
+
+forgotten_runs = Table(
+    "forgotten_runs",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("manifest_sha256", Text, nullable=False),
+    Column("previous_run_id", Text),
+    Column("previous_sha256", Text),
+    Column("forgotten_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("run_id"),
+)
+"""What is kept of a report that was removed for its age: its place in the chain of manifests."""
 
 extracts = Table(
     "extracts",

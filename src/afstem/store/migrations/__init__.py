@@ -13,7 +13,7 @@ from afstem.errors import UsageError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0001"
+NEWEST = "0002"
 """The last step, so that a run finds a store up to date without importing Alembic; a test compares it."""
 
 
