@@ -168,6 +168,13 @@ def bring_nothing_to_disk() -> None:
         module.sync = lambda path: None  # type: ignore[attr-defined]
 
 
+def do_not_wait_for_the_disk() -> None:
+    """SQLite hands its log to the system and goes on."""
+    from afstem.store import connection
+
+    connection.SQLITE_PRAGMAS = (*connection.SQLITE_PRAGMAS, "PRAGMA synchronous = NORMAL")
+
+
 def publish_in_place() -> None:
     """The report is built under its own name."""
     from afstem.report import publication

@@ -163,7 +163,7 @@ def test_killed_at_random_moments(share: int, tuned: Baselines) -> None:
         with fresh(tuned) as workspace:
             workspace.deliver(1)
             victims = chosen.choice(("all of them", "the first alone", "a worker"))
-            how = kill_at_random(workspace, workspace.command(1, 0, **TUNED), victims, chosen.uniform(0, took))
+            how = kill_at_random(workspace, workspace.command(1, 0, **TUNED), victims, chosen.uniform(0, 0.6 * took))
             outcomes[how] += 1
             began = time.monotonic()
             workspace.complete(1, 1, **TUNED)

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -188,6 +189,27 @@ def test_every_call_refused(share: int, baselines: Baselines, tmp_path: Path) ->
         shutil.rmtree(workspace.folder)
     print(f"every call refused: {len(points)} points, here {failed} failed, {endured} endured, found {found}")
     assert found == {}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("naive", [False, True], ids=["as it is", "control"])
+def test_the_commit_is_on_disk_before_its_report_is_seen(naive: bool, workspace: Workspace, tmp_path: Path) -> None:
+    """SQLite's own system calls: nothing is written into its log after the log was last brought to disk.
+
+    An analyst has the store open, else SQLite would bring everything to disk as the last one who closes it.
+    """
+    plant = [["planted:do_not_wait_for_the_disk", {}]] if naive else []
+    log = tmp_path / "calls"
+    with contextlib.closing(sqlite3.connect(workspace.folder / "var" / "afstem.db")) as analyst:
+        analyst.execute("SELECT * FROM runs").fetchall()
+        calls_made(workspace.command(1, serial=True, plant=plant), workspace.environment, log, "--decode-fds=path")
+    made = log.read_text(errors="replace").splitlines()
+    seen = next(place for place, call in enumerate(made) if "rename(" in call and "/.prepared-" in call)
+    seen = next(place for place in range(seen + 1, len(made)) if "rename(" in made[place] and "/.prep" in made[place])
+    written = [place for place, call in enumerate(made[:seen]) if "pwrite64(" in call and "afstem.db-wal>" in call]
+    synced = [place for place, call in enumerate(made[:seen]) if "sync(" in call and "afstem.db-wal>" in call]
+    assert written
+    assert (max(synced, default=0) > max(written)) is not naive
 
 
 FULL = [

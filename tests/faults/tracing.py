@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,9 @@ def strace(*options: str) -> list[str]:
     return ["strace", "--follow-forks", "--quiet=all", *options]
 
 
-def calls_made(command: list[str], environment: dict[str, str], log: Path) -> list[tuple[str, int]]:
+def calls_made(command: list[str], environment: Mapping[str, str], log: Path, *options: str) -> list[tuple[str, int]]:
     """Run a command to its end, and tell the changing calls that it makes: (name, which of that name), in order."""
-    traced = [*strace("--output", str(log), "--trace", ",".join(CHANGING)), *command]
+    traced = [*strace("--output", str(log), "--trace", ",".join(CHANGING), *options), *command]
     subprocess.run(traced, env=environment, capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
     made: Counter[str] = Counter()
     points = []
