@@ -7,7 +7,9 @@ command with one line; everything else is a bug and rises.
     ├── UsageError        exit 2   wrong usage, configuration or reference data; nothing was begun
     └── RunError          exit 1   the run failed and changed nothing
         ├── StoreBusy     exit 1   another run or load holds the store
+        ├── StoreFailed   exit 1   the database refuses, fails or cannot be reached
         ├── WorkerDied    exit 1   a worker process was killed from outside
+        ├── DiskTrouble   exit 1   a disk is full, read-only or broken, or a folder not ours to write into
         └── InternalError exit 1   a bug
     Unreadable            (no exit) a whole extract cannot be read: becomes the finding 1014, stops nothing
     SourceUnavailable     (no exit) an actor's source cannot be reached: told in the report, tried again
@@ -16,6 +18,8 @@ command with one line; everything else is a bug and rises.
 Messages never hold a record's content: they name files, keys, columns and line numbers.
 """
 
+import errno
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,11 +46,46 @@ class StoreBusy(RunError):
     """Another run or reference load holds the store's lock."""
 
 
+class StoreFailed(RunError):
+    """The database refused, failed or could not be reached; nothing of what its driver says about content."""
+
+
 class WorkerDied(RunError):
     """A worker process ended before its work was done."""
 
     def __init__(self) -> None:
         super().__init__("a worker process was killed, perhaps for want of memory: nothing was changed, run again")
+
+
+class DiskTrouble(RunError):
+    """A disk does not take what is written to it; the message names the folder and what to do."""
+
+    def __init__(self, folder: str, number: int) -> None:
+        super().__init__(folder, number)
+        self._folder, self._number = folder, number
+
+    def __str__(self) -> str:
+        return f"{self._folder}: {os.strerror(self._number)}: {_REMEDIES[self._number]}, and run again"
+
+    @classmethod
+    def of(cls, error: OSError) -> "DiskTrouble | None":
+        """What a disk has refused; None for an `OSError` of another kind."""
+        if error.errno not in _REMEDIES:
+            return None
+        return cls(str(PurePath(os.fsdecode(error.filename)).parent) if error.filename else "a disk", error.errno)
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room there (df tells whether blocks or, with -i, inodes are used up)",
+    errno.EDQUOT: "make room there, or raise the quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f, LimitFSIZE=)",
+    errno.EROFS: "make it writable, or name another folder in the configuration",
+    errno.EACCES: "let the user that runs afstem write there",
+    errno.EPERM: "let the user that runs afstem write there",
+    errno.EIO: "look into the system's log, for the disk may be broken",
+    errno.EMFILE: "raise the limit on open files (ulimit -n, LimitNOFILE=)",
+    errno.ENFILE: "raise the system's limit on open files (fs.file-max)",
+}
 
 
 class Unreadable(Exception):
@@ -91,12 +130,17 @@ def said(error: BaseException) -> str:
 
 @contextmanager
 def told_without_content() -> Iterator[None]:
-    """Turn an unforeseen exception into an `InternalError` that names its kind and its place in the code only."""
+    """Turn an unforeseen exception into an `InternalError` that names its kind and its place in the code only.
+
+    What a disk has refused becomes `DiskTrouble`.
+    """
     try:
         yield
     except OURS:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not be told
+        if isinstance(error, OSError) and (trouble := DiskTrouble.of(error)):
+            raise trouble from None
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _OURS in frame.filename][-3:]
         place = " < ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
         raise InternalError(f"internal error: {type(error).__name__} at {place}") from None

@@ -25,8 +25,10 @@ from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
 from afstem.errors import (
     AfstemError,
+    DiskTrouble,
     InternalError,
     LoginRefused,
+    RunError,
     SourceUnavailable,
     UsageError,
     said,
@@ -47,7 +49,7 @@ from afstem.intake import (
     were_read,
 )
 from afstem.lookup import Citizens, Knowledge
-from afstem.private_files import private_folder
+from afstem.private_files import lasting_folder
 from afstem.pull import LandedExtract, find_landed, pull
 from afstem.report import publication
 from afstem.report.folder import write_report
@@ -242,17 +244,12 @@ def _to_release(request: Request, store: Store, actors: tuple[str, ...]) -> tupl
 
 def _make_folders(settings: Settings) -> None:
     """Make what a run writes into, the landing zone for its owner alone; `UsageError` where that cannot be."""
-
-    def shared_folder(path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-
-    for key, folder, make in (
-        ("landing", settings.landing, private_folder),
-        ("reports", settings.reports, shared_folder),
-    ):
+    for key, folder in (("landing", settings.landing), ("reports", settings.reports)):
         try:
-            make(folder)
+            lasting_folder(folder, private=folder == settings.landing)
         except OSError as error:
+            if trouble := DiskTrouble.of(error):
+                raise trouble from None
             raise UsageError(f"{settings.config}: paths.{key}: {folder} cannot be used: {error.strerror}") from None
 
 
@@ -480,29 +477,45 @@ def _ledger_rows(run: Run, extracts: list[ExtractSummary]) -> list[ExtractRow]:
 @told_without_content()
 def publish(run: Run) -> None:
     """Give the report its name, and clear away what was staged."""
-    publication.publish(run.settings.reports, run.plan.run_id)
-    if not run.plan.dry_run:
-        run.store.mark_published(run.plan.run_id)
-    run.folder.remove()
+    if run.plan.dry_run:
+        publication.publish(run.settings.reports, run.plan.run_id)
+        run.folder.remove()
+    else:
+        _publish_applied(run.folder, run.settings, run.store)
+
+
+def _publish_applied(folder: RunFolder, settings: Settings, store: Store) -> None:
+    """Publish a run that is in the store."""
+    try:
+        with told_without_content():
+            publication.publish(settings.reports, folder.run_id)
+            store.mark_published(folder.run_id)
+            folder.remove()
+    except RunError as error:
+        raise RunError(f"{folder.run_id} was applied, and the next run publishes its report; {error}") from None
 
 
 def finish_interrupted(settings: Settings, store: Store) -> None:
-    """Publish the report of a run that committed and died, and throw away what a run staged that did not commit."""
+    """Throw away what runs began that did not commit, and publish the report of one that did commit and died."""
     committed = store.unpublished_runs()
     for unfinished in settings.landing.glob("*/.*"):
         unfinished.unlink()
     for folder in RunFolder.all(settings.landing):
-        if folder.run_id in committed:
-            log.warning("%s was interrupted after it had been applied; its report is published now", folder.run_id)
-            run = Run.of_plan(folder.plan(), settings, store, Workers())
-            if not publication.exists(settings.reports, folder.run_id):
-                prepare_report(run)
-                store.keep_manifest_digest(folder.run_id, publication.digest(settings.reports, folder.run_id))
-            publish(run)
-        else:
-            log.warning("%s was interrupted before it had been applied; nothing of it counts", folder.run_id)
+        if folder.run_id not in committed:
+            if store.run(folder.run_id) is None:
+                log.warning("%s was interrupted before it had been applied; nothing of it counts", folder.run_id)
             publication.discard(settings.reports, folder.run_id)
             folder.remove()
+    for run_id in committed:  # after the others, which may fill the disk
+        folder = RunFolder.of(settings.landing, run_id)
+        if not publication.exists(settings.reports, run_id):
+            if folder.manifest() is None:
+                log.warning("%s was applied, but its report is lost: what it changed stands in contact_history", run_id)
+                continue
+            prepare_report(Run.of_plan(folder.plan(), settings, store, Workers()))
+            store.keep_manifest_digest(run_id, publication.digest(settings.reports, run_id))
+        log.warning("%s was interrupted after it had been applied; its report is published now", run_id)
+        _publish_applied(folder, settings, store)
 
 
 @told_without_content()
@@ -565,6 +578,7 @@ def summarise_run(manifest: dict[str, Any], reports: Path) -> dict[str, Any]:
     }
 
 
+@told_without_content()
 def load_reference(config: Path, folder: Path) -> dict[str, int]:
     """Replace reference data by the files of a folder; rows loaded by name. Raises `UsageError` for a broken file."""
     settings = load_settings(config)

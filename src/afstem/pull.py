@@ -18,7 +18,7 @@ import fsspec
 from afstem.decode import FORMATS, is_extract_name
 from afstem.errors import LoginRefused, SourceUnavailable
 from afstem.masking import mask_file_name
-from afstem.private_files import private_file, private_folder, read_json, write_json
+from afstem.private_files import lasting_folder, private_file, private_folder, read_json, sync, write_json
 from afstem.settings import Actor
 
 CHUNK_BYTES = 1 << 20
@@ -57,7 +57,7 @@ def pull(actor: Actor, landing: Path, pulled_at: datetime, aside: Path | None = 
     except PermissionError:
         raise LoginRefused from None
     names = sorted((entry["name"] for entry in entries if entry["type"] == "file"), key=_base_name)
-    zone = private_folder(landing / actor.id if aside is None else aside / actor.id)
+    zone = lasting_folder(landing / actor.id) if aside is None else private_folder(aside / actor.id)
     extracts = []
     for path in names:
         if is_extract_name(_base_name(path)):
@@ -100,6 +100,7 @@ def _land(file_system: Any, source: str, actor: str, zone: Path, pulled_at: date
     sha256 = digest.hexdigest()
     path = zone / f"{sha256}{ending}"
     incoming.replace(path)
+    sync(zone)
     return LandedExtract(actor, mask_file_name(_printable(name)), sha256, path, size, pulled_at)
 
 

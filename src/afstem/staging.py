@@ -1,6 +1,8 @@
 """The folder in which one run gathers what it has worked out before anything of it is final.
 
-It lies in the landing zone (it holds personal data) and survives a crash until the run's report is published::
+It lies in the landing zone (it holds personal data) and stands until the run's report is published, so what it names
+is found and cleared away. Its content, but for the plan, is not brought to disk: a power cut may take it, for a run
+that has committed needs only its report, which is::
 
     <landing>/.runs/<run_id>/
       plan.json                       what the run was asked to do
@@ -13,7 +15,6 @@ It lies in the landing zone (it holds personal data) and survives a crash until 
       memory/<actor>                  what is remembered of the actor's findings after this run, likewise
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -26,7 +27,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from afstem.packed import pack, unpack
-from afstem.private_files import open_private, private_folder, read_json, write_json
+from afstem.private_files import (
+    as_json,
+    lasting_folder,
+    open_private,
+    private_folder,
+    read_json,
+    remove_folder,
+    write_json,
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,7 @@ class RunFolder:
         return self.path.name
 
     def begin(self, plan: Plan) -> None:
+        lasting_folder(self.path)
         for part in ("actors", "extracts", "outcomes", "changes", "confirmed", "memory"):
             private_folder(self.path / part)
         write_json(self.path / "plan.json", plan.to_json())
@@ -88,14 +98,14 @@ class RunFolder:
         return Plan.from_json(read_json(self.path / "plan.json"))
 
     def write_delivery(self, actor: str, delivery: dict[str, Any]) -> None:
-        write_json(self.path / "actors" / f"{actor}.json", delivery)
+        self._write(self.path / "actors" / f"{actor}.json", as_json(delivery))
 
     def deliveries(self) -> dict[str, dict[str, Any]]:
         """What came of each actor's delivery, by actor id, in the order of the ids."""
         return {path.stem: read_json(path) for path in sorted((self.path / "actors").glob("*.json"))}
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        write_json(self.path / "manifest.json", manifest)
+        self._write(self.path / "manifest.json", as_json(manifest))
 
     def manifest(self) -> dict[str, Any] | None:
         """What became of the run; None while it is not settled, and when this folder is gone."""
@@ -118,7 +128,7 @@ class RunFolder:
         return self.path / "changes"
 
     def write_confirmed(self, day: int, confirmed: pa.Table) -> None:
-        self._write_packed(self.path / "confirmed" / str(day), confirmed)
+        self._write(self.path / "confirmed" / str(day), pack(confirmed))
 
     def confirmed(self) -> Iterator[tuple[int, bytes]]:
         """The confirmations that replace those in the store, by day, packed."""
@@ -126,7 +136,7 @@ class RunFolder:
             yield int(path.name), path.read_bytes()
 
     def write_memory(self, actor: str, memory: pa.Table) -> None:
-        self._write_packed(self.path / "memory" / actor, memory)
+        self._write(self.path / "memory" / actor, pack(memory))
 
     def memory(self, actor: str) -> pa.Table | None:
         """What is remembered of an actor's findings after this run; None if it delivered nothing that could be read."""
@@ -138,12 +148,13 @@ class RunFolder:
         for path in sorted((self.path / "memory").iterdir()):
             yield path.name, path.read_bytes()
 
-    def _write_packed(self, path: Path, rows: pa.Table) -> None:
+    def _write(self, path: Path, content: bytes) -> None:
         with open_private(path) as file:
-            file.write(pack(rows))
+            file.write(content)
 
     def remove(self) -> None:
-        shutil.rmtree(self.path)
+        """Throw it away; nothing happens if it is gone."""
+        remove_folder(self.path)
 
 
 class _PrivateWriter:
@@ -164,8 +175,8 @@ class _PrivateWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
-        self._file.close()
+        with self._file:
+            self._writer.close()
 
 
 class PrivateArrow(_PrivateWriter):

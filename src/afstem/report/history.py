@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from afstem.private_files import read_json
+from afstem.private_files import read_json, sync
 from afstem.schema import Outcome
 
 log = logging.getLogger(__name__)
@@ -84,9 +84,15 @@ def past_runs(reports: Path) -> list[PastRun]:
 
 def keep(reports: Path, runs: Iterable[PastRun]) -> None:
     """Write the lines for the nights to come."""
-    unfinished = reports / f".{LINES}.tmp"
-    unfinished.write_text(json.dumps([asdict(run) for run in runs], indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(reports / LINES)
+    replace_text(reports / LINES, json.dumps([asdict(run) for run in runs], indent=1) + "\n")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file in place of the one before; a reader, or a power cut, meets the one or the other."""
+    unfinished = path.with_name(f".{path.name}.tmp")
+    unfinished.write_text(text, encoding="utf-8", newline="\n")
+    sync(unfinished)
+    unfinished.replace(path)
 
 
 def _known(reports: Path) -> dict[str, PastRun]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from afstem.report.build import Changes, ReportData
-from afstem.report.history import PastRun
+from afstem.report.history import PastRun, replace_text
 from afstem.report.language import LANGUAGES, Language
 from afstem.report.markup import moment_in, render
 from afstem.schema import Change, ContactType
@@ -33,15 +33,10 @@ def write_pages(folder: Path, data: ReportData) -> None:
 
 
 def write_history(reports: Path, runs: Sequence[PastRun]) -> None:
-    """Write ``index`` into the reports folder; the runs come newest first.
-
-    Each page is replaced whole: whoever reads it meanwhile sees the old one or the new one.
-    """
+    """Write ``index`` into the reports folder; the runs come newest first."""
     for language in LANGUAGES:
         page = render("history.html.j2", language, "index", runs=runs, moment_in=partial(moment_in, language))
-        unfinished = reports / f".{language.page('index')}.tmp"
-        unfinished.write_text(page, encoding="utf-8", newline="\n")
-        unfinished.replace(reports / language.page("index"))
+        replace_text(reports / language.page("index"), page)
 
 
 _SECTIONS = ("do_first", "codes", "matrix", "balance", "changes", "extracts", "downloads")

@@ -1,13 +1,12 @@
 """Publication: a report is built beside its final place and appears by rename, complete or not at all."""
 
 import logging
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from afstem.private_files import read_json, sync
+from afstem.private_files import naming, read_json, remove_folder, sync
 from afstem.report.history import keep, past_runs
 from afstem.report.seal import MANIFEST, manifest_digest
 
@@ -24,11 +23,10 @@ def prepare(reports: Path, run_id: str, build: Callable[[Path], None]) -> None:
     """Build a run's report in a hidden folder; an earlier attempt is thrown away."""
     unfinished = reports / f"{PREPARING}{run_id}"
     prepared = reports / f"{PREPARED}{run_id}"
-    for folder in (unfinished, prepared):
-        if folder.exists():
-            shutil.rmtree(folder)
+    discard(reports, run_id)
     unfinished.mkdir(parents=True)
-    build(unfinished)
+    with naming(unfinished):
+        build(unfinished)
     with ThreadPoolExecutor(SYNCED_AT_ONCE) as workers:
         for _ in workers.map(sync, (unfinished, *unfinished.rglob("*"))):
             pass
@@ -73,7 +71,7 @@ def list_runs(reports: Path) -> None:
 def discard(reports: Path, run_id: str) -> None:
     """Throw away what was built for a run that did not commit."""
     for state in (PREPARING, PREPARED):
-        shutil.rmtree(reports / f"{state}{run_id}", ignore_errors=True)
+        remove_folder(reports / f"{state}{run_id}")
 
 
 def manifest_of(reports: Path, run_id: str) -> dict[str, Any]:

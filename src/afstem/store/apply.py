@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, Table, and_, case, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from afstem.errors import RunError
+from afstem.errors import StoreFailed
 from afstem.schema import NO_TIME, Change
 from afstem.store.columns import insert_columns, upsert_columns
 from afstem.store.connection import clean_errors, connected_to_write, describe
@@ -49,7 +49,7 @@ def apply_run(
 ) -> AppliedCounts:
     """Write a whole run, or nothing; see `Store.apply`."""
     uncertain: DBAPIError | None = None
-    with clean_errors(), connected_to_write(engine) as connection:
+    with clean_errors(engine), connected_to_write(engine) as connection:
         transaction = connection.begin()
         try:
             if read_run(connection, run.run_id) is not None:
@@ -115,7 +115,7 @@ def _let_numbers_roll_back(connection: Connection) -> None:
 
 
 def _settle_commit(engine: Engine, run: RunRow, failure: DBAPIError) -> None:
-    """After a COMMIT that failed: return if the run is in the store, raise `RunError` if it is not.
+    """After a COMMIT that failed: return if the run is in the store, raise `StoreFailed` if it is not.
 
     Inserting the same key waits for a commit that is still on its way, which reading would overlook.
     """
@@ -126,11 +126,11 @@ def _settle_commit(engine: Engine, run: RunRow, failure: DBAPIError) -> None:
     except IntegrityError:
         return
     except DBAPIError:
-        raise RunError(
-            f"{describe(failure)}; it was lost during COMMIT and does not answer: "
+        raise StoreFailed(
+            f"{describe(failure, engine)}; it was lost during COMMIT and does not answer: "
             "the next run finds out whether this one counts, and doubles nothing"
         ) from None
-    raise RunError(describe(failure)) from None
+    raise StoreFailed(describe(failure, engine)) from None
 
 
 def _write_sources(connection: Connection, run: RunRow, extracts: list[ExtractRow]) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcStatement
 from sqlalchemy import Engine
 
-from afstem.errors import RunError
+from afstem.errors import StoreFailed
 from afstem.store.connection import BUSY_SECONDS, other_copy_of_sqlite, sqlite_file
 
 ROWS_PER_BATCH = 65_536
@@ -19,8 +19,8 @@ ROWS_PER_BATCH = 65_536
 
 def read_arrow(engine: Engine, query: str, parameters: tuple[str | int, ...]) -> pa.Table:
     """What a select answers, as the database types it; each ``?`` in the query stands for a parameter."""
+    file = sqlite_file(engine)
     try:
-        file = sqlite_file(engine)
         if file is None:
             return _read_postgresql(engine, query, parameters)
         with other_copy_of_sqlite():
@@ -28,7 +28,9 @@ def read_arrow(engine: Engine, query: str, parameters: tuple[str | int, ...]) ->
             return _read_sqlite(f"{file.absolute().as_uri()}?mode=rw", query, parameters)
     except adbc_driver_manager.Error as error:
         # Its message may quote what the database could not read.
-        raise RunError(f"the store failed: {error.sqlstate or type(error).__name__} while reading") from None
+        said = f"the store failed: {error.sqlstate or type(error).__name__} while reading"
+        # SQLite writes into its folder even to read.
+        raise StoreFailed(f"{said}: see that {file.parent} can be written and has room" if file else said) from None
 
 
 def _read_sqlite(uri: str, query: str, parameters: tuple[str | int, ...]) -> pa.Table:

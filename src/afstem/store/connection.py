@@ -18,8 +18,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, StatementError
 
-from afstem.errors import RunError, UsageError
-from afstem.private_files import private_folder
+from afstem.errors import DiskTrouble, StoreFailed, UsageError
+from afstem.private_files import lasting_folder, sync
 
 DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
@@ -85,19 +85,22 @@ def sqlite_file(engine: Engine) -> Path | None:
 def make_sqlite_file(path: Path) -> None:
     """Make an SQLite store's file, mode 0600, and its folder, 0700, whatever the umask; one that is there stays."""
     try:
-        private_folder(path.parent)
+        lasting_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.fchmod(descriptor, 0o600)
+        os.close(descriptor)
+        sync(path.parent)
     except FileExistsError:
         return
     except OSError as error:
+        if trouble := DiskTrouble.of(error):
+            raise trouble from None
         raise UsageError(f"store.url: {path} cannot be made: {error.strerror}") from None
-    os.fchmod(descriptor, 0o600)
-    os.close(descriptor)
 
 
 def use_write_ahead_log(engine: Engine) -> None:
     """Let readers of an SQLite store (a report, an analyst) go on while a run writes; the file remembers it."""
-    with clean_errors(), _connected(engine) as connection:
+    with clean_errors(engine), _connected(engine) as connection:
         # The driver's own cursor: within a transaction, which SQLAlchemy would begin, the mode cannot change.
         connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
 
@@ -105,14 +108,14 @@ def use_write_ahead_log(engine: Engine) -> None:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that only reads: all of its statements see the same state."""
-    with clean_errors(), _connected(engine) as connection, connection.begin():
+    with clean_errors(engine), _connected(engine) as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that writes: committed at the end, rolled back by any exception."""
-    with clean_errors(), connected_to_write(engine) as connection, connection.begin():
+    with clean_errors(engine), connected_to_write(engine) as connection, connection.begin():
         yield connection
 
 
@@ -179,14 +182,14 @@ def other_copy_of_sqlite() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def clean_errors() -> Iterator[None]:
-    """Turn what a driver raises into a `RunError` without a word of the data."""
+def clean_errors(engine: Engine) -> Iterator[None]:
+    """Turn what a driver raises into `StoreFailed` without a word of the data."""
     try:
         yield
     except Exception as error:
         if not isinstance(error, (StatementError, *_driver_errors())):
             raise
-        raise RunError(describe(error)) from None
+        raise StoreFailed(describe(error, engine)) from None
 
 
 def _driver_errors() -> tuple[type[Exception], ...]:
@@ -195,8 +198,8 @@ def _driver_errors() -> tuple[type[Exception], ...]:
     return (sqlite3.Error, psycopg.Error) if psycopg else (sqlite3.Error,)
 
 
-def describe(error: Exception) -> str:
-    """One line about a driver's exception that holds no content: error name or SQLSTATE, and constraint."""
+def describe(error: Exception, engine: Engine) -> str:
+    """One line about a driver's exception that holds no content: error name or SQLSTATE, constraint, what to do."""
     original = error.orig if isinstance(error, StatementError) and error.orig else error
     psycopg = sys.modules.get("psycopg")
     if isinstance(original, sqlite3.Error):
@@ -210,7 +213,22 @@ def describe(error: Exception) -> str:
         constraint = original.diag.constraint_name
     else:
         name, constraint = type(original).__name__, None
-    return f"the store failed: {name}" + (f" ({constraint})" if constraint else "")
+    said = f"the store failed: {name}" + (f" ({constraint})" if constraint else "")
+    remedy = next((remedy for known, remedy in _REMEDIES.items() if name.startswith(known)), None)
+    file = sqlite_file(engine)
+    return f"{said}: {remedy.format(folder=file.parent if file else '')}" if remedy else said
+
+
+_REMEDIES = {
+    "SQLITE_FULL": "make room in {folder}, and run again",
+    "SQLITE_IOERR": "the disk of {folder} is full or broken, or a limit on the size of files is reached (ulimit -f)",
+    "SQLITE_READONLY": "let the user that runs afstem write in {folder}",
+    "SQLITE_CANTOPEN": "let the user that runs afstem write in {folder}, and see that there is room (df, df -i)",
+    "SQLITE_CORRUPT": "restore the store in {folder} from its backup",
+    "SQLITE_NOTADB": "restore the store in {folder} from its backup",
+    "SQLSTATE 53100": "make room on the disk of the database server, and run again",
+}
+"""What to do about an error name or SQLSTATE that begins like this."""
 
 
 def _sqlite_engine(path: Path) -> Engine:

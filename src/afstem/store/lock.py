@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from afstem.errors import StoreBusy
+from afstem.errors import DiskTrouble, StoreBusy
 from afstem.store.connection import clean_errors, sqlite_file
 
 ADVISORY_KEY = 0x61667374656D
@@ -39,7 +39,12 @@ def exclusive(engine: Engine, wait_seconds: float, on_wait: Callable[[], None]) 
 
 @contextmanager
 def _file_lock(path: Path, wait_seconds: float, on_wait: Callable[[], None]) -> Iterator[StillHeld]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        if trouble := DiskTrouble.of(error):
+            raise trouble from None
+        raise
     try:
 
         def try_lock() -> bool:
@@ -58,14 +63,14 @@ def _file_lock(path: Path, wait_seconds: float, on_wait: Callable[[], None]) -> 
 @contextmanager
 def _advisory_lock(engine: Engine, wait_seconds: float, on_wait: Callable[[], None]) -> Iterator[StillHeld]:
     # Its own connection, in no transaction: the lock belongs to the session and outlives the run's commits.
-    with clean_errors(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with clean_errors(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
 
         def try_lock() -> bool:
             locked: bool = connection.execute(_TRY_LOCK, {"key": ADVISORY_KEY}).scalar_one()
             return locked
 
         def still_held() -> None:
-            with clean_errors():
+            with clean_errors(engine):
                 connection.execute(text("SELECT 1"))
 
         _wait_for(try_lock, wait_seconds, on_wait)
