@@ -771,11 +771,11 @@ HOLD = {
 
 @dataclass(frozen=True)
 class Applied:
-    """An extract that was applied: how large it is, when it was first pulled, and the start of the run."""
+    """An extract that was applied: how large it is, when it was first pulled, and by which run, counted from 1."""
 
     records: int
     created_at: datetime
-    applied_at: datetime
+    run: int
 
 
 def must_be_held(judged: list[tuple[Record, list[int]]], last: Applied | None, hold: dict[str, Any]) -> bool:
@@ -792,10 +792,10 @@ def must_be_held(judged: list[tuple[Record, list[int]]], last: Applied | None, h
     )
 
 
-def last_applied(applied: dict[tuple[str, str], Applied], actor: str, created_at: datetime) -> Applied | None:
-    """The actor's last applied extract, of those that were created before; of several at once, the largest."""
-    earlier = [extract for (whose, _), extract in applied.items() if whose == actor and extract.created_at < created_at]
-    return max(earlier, key=lambda extract: (extract.applied_at, extract.created_at, extract.records), default=None)
+def last_applied(applied: dict[tuple[str, str], Applied], actor: str, before_run: int) -> Applied | None:
+    """The last of the actor's extracts that earlier runs have applied; of several that came at once, the largest."""
+    earlier = [extract for (whose, _), extract in applied.items() if whose == actor and extract.run < before_run]
+    return max(earlier, key=lambda extract: (extract.run, extract.created_at, extract.records), default=None)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -951,10 +951,15 @@ class Change:
 
 @dataclass
 class Stored:
-    """What one run leaves for the next: the claims that stand, and the extracts that were applied."""
+    """What one run leaves for the next: the claims that stand, and the extracts that were applied.
+
+    ``held`` has the run, counted from 1, that held an extract first; ``runs`` is how many there have been.
+    """
 
     contacts: dict[Place, Claim] = field(default_factory=dict)
     applied: dict[tuple[str, str], Applied] = field(default_factory=dict)
+    held: dict[tuple[str, str], int] = field(default_factory=dict)
+    runs: int = 0
 
 
 @dataclass
@@ -1013,7 +1018,8 @@ def run(
     if stored is None:
         stored = Stored(read_first_filling(workspace / reference, world))
     expected = Expected(
-        stored=Stored(dict(stored.contacts), dict(stored.applied)), first_pulled=dict(first_pulled or {})
+        stored=Stored(dict(stored.contacts), dict(stored.applied), dict(stored.held), stored.runs + 1),
+        first_pulled=dict(first_pulled or {}),
     )
 
     hold = HOLD | config.get("hold", {})
@@ -1045,15 +1051,17 @@ def run(
             # 4.2: about each record
             judged = [(record, judge(record, actor, world)) for record in records]
 
-            # 5.4: compared with what runs before this one have applied
-            last = last_applied(stored.applied, actor.id, created_at)
+            # 5.4: compared with what had been applied before this run, or before the one that held it first
+            this_run = expected.stored.runs
+            last = last_applied(stored.applied, actor.id, stored.held.get((actor.id, sha256), this_run))
             verdict = ExtractVerdict(actor.id, path.name, sha256, "applied")
             if must_be_held(judged, last, hold) and verdict.extract_id not in (release or {}):
                 verdict = replace(verdict, state="held")
                 held.add(sha256)
+                expected.stored.held.setdefault((actor.id, sha256), this_run)
             else:
                 seen.add(sha256)
-                expected.stored.applied[actor.id, sha256] = Applied(len(records), created_at, started_at)
+                expected.stored.applied[actor.id, sha256] = Applied(len(records), created_at, this_run)
             expected.extracts.append(verdict)
 
             for record, codes in judged:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from report_numbers import parse_page, read_page
 from whole_run import read_store
 
-from afstem import pipeline
+from afstem import clock, pipeline
 from afstem.errors import UsageError
 from afstem.hold import HoldReason, reasons_to_hold
 from afstem.settings import HoldSettings, load_settings
@@ -110,6 +111,20 @@ def test_a_held_extract_changes_nothing_and_says_why_everywhere(workspace: Path)
     assert read_page(workspace / "reports" / "index.html")[f"run.{summary['run_id']}.held"] == 65
     store = Store.open(load_settings(workspace / "afstem.toml").store_url)
     assert [held.extract_id for held in store.held_extracts()] == [told["extract_id"]]
+
+
+def test_the_last_run_is_the_last_whatever_the_clock_says(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clock.now()
+    for file, records, hours in (("a.csv", 300, 2), ("b.csv", 200, 1), ("c.csv", 99, 1), ("d.csv", 101, 0)):
+        monkeypatch.setattr(clock, "now", lambda hours=hours: now + timedelta(hours=hours))
+        deliver(workspace, file, records, 0, 0, 0)
+        summary = run(workspace)
+    assert set(states(summary).values()) == {"already-applied", "applied"}  # d is compared with c
+    deliver(workspace, "e.csv", 100, 0, 0, 0)
+    deliver(workspace, "f.csv", 400, 0, 0, 0)
+    assert set(states(run(workspace)).values()) == {"already-applied", "applied"}
+    deliver(workspace, "g.csv", 199, 0, 0, 0)
+    assert states(run(workspace))["g.csv"] == "held"  # against f, the larger one of that run
 
 
 def test_a_release_is_once_and_by_a_name_that_means_one_extract(workspace: Path) -> None:

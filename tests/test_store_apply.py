@@ -189,6 +189,30 @@ def test_the_ledger(store: Store) -> None:
     assert [run.report_published for run in store.runs()] == [True, False]
 
 
+def test_what_is_held_and_what_was_applied_last(store: Store) -> None:
+    assert (store.held_extracts(), store.last_applied("a", f"{9:064x}")) == ([], None)
+    runs = [
+        [extract_row(1, records=300), extract_row(2, "b", records=7)],
+        [extract_row(3, records=80), extract_row(4, records=90), extract_row(5, state="held", records=40)],
+        [extract_row(6, state="held", records=40, sha256=f"{5:064x}"), extract_row(7, state="held", records=50)],
+        [extract_row(8, records=60, sha256=f"{7:064x}")],
+    ]
+    for number, extracts in enumerate(runs):
+        store.apply(run_row(f"r{9 - number}"), extracts, [], [], [], accept)
+    (held,) = store.held_extracts()  # the other one was released
+    assert (held.actor, held.sha256, held.created_at) == ("a", f"{5:064x}", CREATED_AT)
+    assert held.is_called(held.extract_id)
+    assert held.is_called(held.sha256[:8])
+    assert not held.is_called(held.sha256[:7])
+    assert not held.is_called("")
+    assert store.last_applied("a", f"{9:064x}") == 60
+    assert store.last_applied("a", f"{5:064x}") == 300  # as when it was held first, in the second run
+    assert store.last_applied("a", f"{7:064x}") == 90
+    assert store.last_applied("b", f"{9:064x}") == 7
+    assert store.last_applied("c", f"{9:064x}") is None
+    assert store.previous_run_of("a") == "r6"
+
+
 def test_a_later_run_replaces_contacts_and_memory_and_adds_history(store: Store) -> None:
     apply_first(store)
     later = change_table(

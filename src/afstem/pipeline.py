@@ -322,7 +322,7 @@ def judge(run_folder: Path, actor_id: str, landed: list[LandedExtract]) -> tuple
             folder = run.folder.extract(extract.extract_id)
             summary = validate_extract(extract, actor, terms(), run.token_key, folder, count_records)
             if summary.state == "read":
-                summary = _hold(run, summary, extract.created_at)
+                summary = _hold(run, summary)
                 if summary.state == "held":
                     held[extract.sha256] = summary
                 else:
@@ -332,13 +332,10 @@ def judge(run_folder: Path, actor_id: str, landed: list[LandedExtract]) -> tuple
     return tuple(extracts)
 
 
-def _hold(run: Run, extract: ExtractSummary, created_at: datetime) -> ExtractSummary:
-    """Hold an extract that looks like a mistake, unless it is released (SPEC 5.4).
-
-    It is compared with what was applied before it came, so that the same extract is judged alike every night.
-    """
+def _hold(run: Run, extract: ExtractSummary) -> ExtractSummary:
+    """Hold an extract that looks like a mistake, unless it is released (SPEC 5.4)."""
     rejected = sum(tally.rejected for tally in extract.tallies)
-    last_applied = run.store.last_applied(extract.actor, before=created_at)
+    last_applied = run.store.last_applied(extract.actor, extract.sha256)
     reasons = reasons_to_hold(extract.records, extract.removals, rejected, last_applied, run.settings.hold)
     if extract.extract_id in run.plan.release:
         return replace(extract, hold=reasons, released=True)

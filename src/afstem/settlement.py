@@ -143,7 +143,11 @@ def settle_range(case: Case, number: int, days: range) -> Settled:
     return _count(candidates, settlement, case)
 
 
+_CHANGES = tuple(Change)
+
+
 def _count(candidates: pa.Table, settlement: Settlement, case: Case) -> Settled:
+    """What became of the candidates of a range, and what the changes among them did."""
     changed = settlement.changes.filter(settlement.changes["changed"])
     new, removed = (changed[name].is_null().to_numpy() for name in ("before", "value"))
     change = np.where(new, _CHANGES.index(Change.NEW), _CHANGES.index(Change.REPLACED))
@@ -152,9 +156,6 @@ def _count(candidates: pa.Table, settlement: Settlement, case: Case) -> Settled:
         _count_by_extract_and_type(candidates, settlement.outcome, OUTCOMES, case),
         _count_by_extract_and_type(changed, change, _CHANGES, case),
     )
-
-
-_CHANGES = tuple(Change)
 
 
 def _count_by_extract_and_type(

@@ -180,10 +180,10 @@ class Store:
         with reading(self._engine) as connection:
             return ledger.applied_digests(connection, actor)
 
-    def last_applied(self, actor: str, before: datetime) -> int | None:
-        """How many records the actor's last applied extract has, of those created before a time; None without one."""
+    def last_applied(self, actor: str, sha256: str) -> int | None:
+        """How many records the actor's last applied extract has, which this one is compared with; None without one."""
         with reading(self._engine) as connection:
-            return ledger.last_applied(connection, actor, before)
+            return ledger.last_applied(connection, actor, sha256)
 
     def held_extracts(self) -> list[HeldExtract]:
         """The extracts that wait for their release (SPEC 5.4)."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, exists, func, insert, or_, select, update
 
 from afstem.store.tables import contact_sources, extracts, forgotten_runs, runs
 
@@ -100,21 +100,31 @@ def applied_digests(connection: Connection, actor: str) -> set[str]:
     return set(connection.execute(applied).scalars())
 
 
-def last_applied(connection: Connection, actor: str, before: datetime) -> int | None:
-    """How many records the actor's last applied extract has, of those created before a time; None without one.
+def last_applied(connection: Connection, actor: str, sha256: str) -> int | None:
+    """How many records the actor's last applied extract has, which this one is compared with; None without one.
 
-    The last is the one that the latest run applied. Of several in that run it is the one created last, and of several
-    created at once the largest: which of them was read last says nothing.
+    Of an extract that was held before, it is the one that was the last then: what came after it says nothing about it.
+    Several that one run applied were applied at once: it is the one created last, and of several the largest.
     """
-    applied = (
-        select(extracts.c.records)
-        .join(runs, runs.c.run_id == extracts.c.run_id)
-        .where(extracts.c.actor == actor, extracts.c.state == "applied", extracts.c.created_at < before)
-        .order_by(
-            runs.c.started_at.desc(), runs.c.run_id.desc(), extracts.c.created_at.desc(), extracts.c.records.desc()
-        )
+    first_held = (
+        select(extracts.c.run_id)
+        .where(extracts.c.actor == actor, extracts.c.sha256 == sha256, extracts.c.state == "held")
+        .order_by(extracts.c.extract_no)
+        .limit(1)
+        .scalar_subquery()
     )
-    return connection.execute(applied.limit(1)).scalar_one_or_none()
+    # Numbers rise from run to run, which times need not do.
+    run = extracts.alias()
+    first_of_that_run = select(func.min(run.c.extract_no)).where(run.c.run_id == first_held).scalar_subquery()
+    applied = select(extracts).where(
+        extracts.c.actor == actor,
+        extracts.c.state == "applied",
+        or_(first_of_that_run.is_(None), extracts.c.extract_no < first_of_that_run),
+    )
+    latest = applied.order_by(extracts.c.extract_no.desc()).limit(1).with_only_columns(extracts.c.run_id)
+    of_that_run = applied.where(extracts.c.run_id == latest.scalar_subquery())
+    last = of_that_run.order_by(extracts.c.created_at.desc(), extracts.c.records.desc()).limit(1)
+    return connection.execute(last.with_only_columns(extracts.c.records)).scalar_one_or_none()
 
 
 def held_extracts(connection: Connection) -> list[HeldExtract]:
@@ -127,7 +137,7 @@ def held_extracts(connection: Connection) -> list[HeldExtract]:
         extracts.c.state == "held", ~is_applied
     )
     rows = (HeldExtract(*row) for row in connection.execute(held.order_by(extracts.c.extract_no)))
-    return list({row.extract_id: row for row in rows}.values())
+    return list({(row.actor, row.sha256): row for row in rows}.values())
 
 
 def previous_run_of(connection: Connection, actor: str) -> str | None:
