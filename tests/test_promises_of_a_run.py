@@ -188,9 +188,9 @@ def test_a_run_that_dies_before_the_commit_changes_nothing(
     assert list((workspace / "var" / "landing" / ".runs").iterdir()) == []
 
 
-@pytest.mark.parametrize("report_lost", [False, True], ids=["report prepared", "report lost"])
+@pytest.mark.parametrize("lost", ["nothing", "report", "staging"])
 def test_a_run_that_dies_after_the_commit_is_published_by_the_next(
-    report_lost: bool, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lost: str, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = what_happened(tmp_path / "other" / "workspace", load_and_run(copy_of_sample_data(tmp_path / "other")))
     pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
@@ -200,9 +200,11 @@ def test_a_run_that_dies_after_the_commit_is_published_by_the_next(
             run_again(workspace)
     reports = load_settings(workspace / "afstem.toml").reports
     assert not list(reports.glob("2*"))
-    if report_lost:
+    if lost == "report":
         for folder in reports.glob(f"{publication.PREPARED}*"):
             shutil.rmtree(folder)
+    if lost == "staging":  # a power cut may take it
+        shutil.rmtree(workspace / "var" / "landing" / ".runs")
     after_the_commit = read_store(workspace)
     second = run_again(workspace)
     assert read_store(workspace) == after_the_commit
@@ -212,6 +214,22 @@ def test_a_run_that_dies_after_the_commit_is_published_by_the_next(
     assert recovered.records == undisturbed.records
     assert recovered.extracts == undisturbed.extracts
     assert recovered.history == undisturbed.history
+
+
+def test_an_applied_run_whose_report_is_lost_for_good_stops_no_other(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "publish", die)
+        with pytest.raises(Killed):
+            run_again(workspace)
+    shutil.rmtree(workspace / "var" / "landing" / ".runs")
+    shutil.rmtree(workspace / "reports")
+    summary = run_again(workspace)
+    assert summary["records"] == 0
+    assert "its report is lost" in caplog.text
+    assert [run.run_id for run in past_runs(workspace / "reports")] == [summary["run_id"]]
 
 
 def die(*_: object, **__: object) -> None:
