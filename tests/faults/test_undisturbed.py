@@ -2,11 +2,21 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from faults.undisturbed import Workspace, connected, copy_of, differences, left_behind, make_workspace, undisturbed
+from faults.undisturbed import (
+    Warm,
+    Workspace,
+    connected,
+    copy_of,
+    differences,
+    left_behind,
+    make_workspace,
+    undisturbed,
+)
 
 
 def execute(statement: str) -> Callable[[Workspace], None]:
@@ -42,13 +52,15 @@ DISTURBANCES = {
 
 
 def test_what_was_changed_is_found_and_nothing_else(tmp_path: Path) -> None:
-    one, other = (make_workspace(tmp_path / name) for name in ("one", "other"))
+    warm = Warm(tmp_path / "told")
+    one, other = (replace(make_workspace(tmp_path / name), starter=warm) for name in ("one", "other"))
     expected = undisturbed(one, [(1, 1), (2, 2)])
     # The same two nights, for which other attempts stand.
     other.deliver(1)
     other.complete(1, 7)
     other.deliver(2)
     other.complete(2, 9)
+    warm.close()
     assert differences(expected, left_behind(other)) == []
     assert len(expected.rows["contact_history"]) > 50
     assert len(expected.rows["confirmations"]) > 10
