@@ -201,6 +201,9 @@ def read_csv(content: bytes, encoding: str) -> list[Record] | Refusal:
     header = split_line(header_text, separator)
     if header is None:
         return Refusal(1014, "the header is wrongly quoted")
+    receipt = [name.strip() for name in header[-7:]] == RECEIPT_COLUMNS
+    if receipt:
+        header = [cell_of_receipt(name) for name in header]
     names = [name.strip().casefold() for name in header]
     trouble = trouble_with_columns(names)
     if trouble:
@@ -218,10 +221,45 @@ def read_csv(content: bytes, encoding: str) -> list[Record] | Refusal:
         if fields is None or len(fields) != len(names):
             records.append(Record(record_no, fault="columns"))
             continue
+        if receipt:
+            fields = [cell_of_receipt(field) for field in fields]
         # A column that the extract leaves out is None; an unknown column is ignored.
         named = {name: value for name, value in zip(names, fields, strict=True) if name in COLUMNS}
         records.append(Record(record_no, **named))
     return records
+
+
+# README, "A receipt in a spreadsheet": in a receipt an apostrophe stands before what begins like a formula.
+RECEIPT_COLUMNS = ["record_no", "codes", "forklaring", "ansvarlig", "forslag", "fil", "linje"]
+CELLS = re.compile("[,;\t\r]")
+
+
+def cell_of_receipt(text: str) -> str:
+    """A cell of a receipt as it was submitted: without the apostrophes that the receipt put in."""
+    if text.startswith("'") and CELLS.match(text.lstrip(PASSED_OVER)) and text.lstrip(PASSED_OVER)[0] in "\t\r":
+        text = text[1:]
+    parts = CELLS.split(text)
+    separators = [*CELLS.findall(text), ""]
+    plain = [part[1:] if part.startswith("'") and begins_like_a_formula(part) else part for part in parts]
+    return "".join(part + separator for part, separator in zip(plain, separators, strict=True))
+
+
+def begins_like_a_formula(part: str) -> bool:
+    """Whether a spreadsheet computes it: a sign, but a plus or minus only before more than digits and blanks."""
+    begun = part.lstrip(PASSED_OVER)
+    if begun.startswith(("=", "@", "\uff1d", "\uff20")):
+        return True
+    return begun.startswith(("+", "-", "\uff0b", "\uff0d")) and any(
+        sign not in "0123456789" and unicodedata.category(sign)[0] != "Z" for sign in begun[1:]
+    )
+
+
+# Apostrophes, quotation marks, blanks, and what cannot be seen; but not what CELLS are divided by.
+PASSED_OVER = "'\"" + "".join(
+    chr(code)
+    for code in range(0x110000)
+    if unicodedata.category(chr(code)) in ("Zs", "Zl", "Zp", "Cc", "Cf") and chr(code) not in "\t\r\n"
+)
 
 
 def split_line(line: str, separator: str) -> list[str] | None:

@@ -18,8 +18,8 @@ from report_example import RUN_ID, Example, ExampleActor, ExampleExtract, Refusa
 from afstem.decode import Header, open_extract
 from afstem.decode.extract import build_header
 from afstem.errors import RunError
-from afstem.report.receipts import RECEIPT_COLUMNS, write_receipts
-from afstem.schema import NAMED_COLUMNS
+from afstem.report.receipts import write_receipts
+from afstem.schema import NAMED_COLUMNS, RECEIPT_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_submitted_values_come_back_unchanged(run: Path) -> None:
     assert rows[3]["Personnummer "] == " 010190-1234 "
     assert rows[3]["kontaktdata"] == 'x;"y"'
     assert rows[3]["Sagsbehandler"] == "æøå"
-    assert rows[6]["reference"] == "=1+1"
+    assert rows[6]["reference"] == "'=1+1"  # a spreadsheet would run it: test_spreadsheet_cells
     assert rows[7]["registreret"] == "2026-11-22"
 
 
@@ -169,6 +169,7 @@ def test_receipt_json_says_what_the_run_says(run: Path) -> None:
         assert all(code["plain"]["da"] and code["plain"]["en"] and code["whose_move"] for code in receipt["codes"])
         own = [extract for extract in manifest["extracts"] if extract["actor"] == actor["id"]]
         assert [extract["sha256"] for extract in receipt["extracts"]] == [extract["sha256"] for extract in own]
+        assert all("apostro" in receipt["rejected_csv"][language] for language in ("da", "en"))
 
 
 def test_rejected_csv_counts_what_the_run_counts(run: Path) -> None:
@@ -200,7 +201,7 @@ def test_an_extract_without_its_header_stops_the_run(tmp_path: Path) -> None:
         write_receipts(tmp_path, run.manifest(), run.rejected, lambda _: Header((), ()), encodings)
 
 
-FIELD = st.text(st.sampled_from(list(' ;"",\t\x00\x0b\x1c\x85\u00a0\u2028a1æ=+-@\'\\')), max_size=6)
+FIELD = st.text(st.sampled_from(list(' ;"",\t\r\x00\x0b\x1c\x85\u00a0\u2028a1æ=+-@\'\\')), max_size=6)
 
 
 @settings(max_examples=60, deadline=None)

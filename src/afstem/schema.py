@@ -6,6 +6,7 @@ columns, it never renames one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,15 @@ NAMED_COLUMNS = ("personnummer", "kontaktdatatype", "kontaktdata", "registreret"
 """The columns of an extract that SPEC 2.3 names, as the actor submits them."""
 
 NEEDED_COLUMNS = NAMED_COLUMNS[:3]
+
+RECEIPT_COLUMNS = ("record_no", "codes", "forklaring", "ansvarlig", "forslag", "fil", "linje")
+"""What ``rejected.csv`` of a receipt adds after the submitted columns."""
+
+
+def is_receipt(names: Sequence[str]) -> bool:
+    """Whether an extract with these column names is a receipt that came back: it ends in what a receipt adds."""
+    return tuple(name.strip() for name in names[-len(RECEIPT_COLUMNS) :]) == RECEIPT_COLUMNS
+
 
 MALFORMED_REASONS = (
     "",

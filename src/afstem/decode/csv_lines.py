@@ -2,7 +2,7 @@
 
 pyarrow.csv is fast but loses records in silence when a quote is left open (TRAPS.md), so it never sees a line
 that has not been proved well-formed by itself. What it would read otherwise than SPEC goes to `split_line`;
-what is not well-formed is a fault of its line alone.
+what is not well-formed is a fault of its line alone. A receipt that comes back is read as what was submitted.
 """
 
 from collections.abc import Iterator
@@ -29,6 +29,8 @@ from afstem.decode.lines import (
     split_lines,
 )
 from afstem.errors import Unreadable
+from afstem.schema import is_receipt
+from afstem.spreadsheet_cells import as_submitted
 
 
 def split_line(line: str, separator: str) -> list[str] | None:
@@ -89,6 +91,8 @@ class CsvReader(ExtractReader):
         names = split_line(line, separator)
         if names is None:
             raise Unreadable("header-columns")
+        if is_receipt(names):
+            names = as_submitted(pa.array(names)).to_pylist()
         return separator, build_header(names)
 
     def _counted_batches(self) -> Iterator[tuple[pa.Table, int]]:
@@ -120,7 +124,10 @@ class CsvReader(ExtractReader):
             fault = ~well_formed & ~(blank(odd_lines) & ~spoilt)
             raw_lines = select(select(split_lines(block), odd), fault)
             parts.append(self._read_faults(raw_lines, spoilt[fault], numbers[odd][fault]))
-        return join_batches(self._schema, parts), count_filled(text), len(lines)
+        batch = join_batches(self._schema, parts)
+        if is_receipt(self.header.names):
+            batch = self._restore(batch)
+        return batch, count_filled(text), len(lines)
 
     def _read_plain(self, lines: pa.BinaryArray, numbers: Numbers) -> pa.Table:
         if not len(lines):
@@ -167,6 +174,14 @@ class CsvReader(ExtractReader):
             for place, column in enumerate(self.header.columns)
         }
         return build_batch(self._schema, {**columns, "record_no": pa.array(numbers)}, len(rows))
+
+    def _restore(self, batch: pa.Table) -> pa.Table:
+        """The records of a receipt as they were submitted."""
+        for column in self.header.columns:
+            place = batch.schema.get_field_index(column)
+            submitted = as_submitted(batch.column(place).combine_chunks())
+            batch = batch.set_column(place, self._schema.field(place), submitted)
+        return batch
 
     def _read_faults(self, lines: pa.BinaryArray, undecodable: Mask, numbers: Numbers) -> pa.Table:
         columns = {

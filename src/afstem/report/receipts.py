@@ -2,7 +2,9 @@
 
 ``rejected.csv`` holds the rejected records as submitted and what is wrong with each. Mended and sent again it is an
 extract, so it is written in the actor's own encoding, by the strict rules that an extract is read by (SPEC 2.3): a
-physical line is a record. It holds full CPR numbers: only its owner can read it.
+physical line is a record. It will be opened in a spreadsheet, so what one would run as a formula stands behind an
+apostrophe, which comes off again when it is read as an extract (`spreadsheet_cells`). It holds full CPR numbers: only
+its owner can read it.
 """
 
 import json
@@ -18,11 +20,9 @@ import pyarrow.compute as pc
 
 from afstem.errors import RunError
 from afstem.private_files import open_private, private_folder
-from afstem.report.texts import fix_texts, plain_texts, reason_texts, whose_move, whose_move_texts
-from afstem.schema import NAMED_COLUMNS, NEEDED_COLUMNS, Outcome
-
-RECEIPT_COLUMNS = ("record_no", "codes", "forklaring", "ansvarlig", "forslag", "fil", "linje")
-"""What a receipt adds after the submitted columns."""
+from afstem.report.texts import fix_texts, plain_texts, read_texts, reason_texts, whose_move, whose_move_texts
+from afstem.schema import NAMED_COLUMNS, NEEDED_COLUMNS, RECEIPT_COLUMNS, Outcome, is_receipt
+from afstem.spreadsheet_cells import harmless
 
 LINE_FEED_SYMBOL = "␊"
 
@@ -104,6 +104,7 @@ def build_receipt(
             | {"reason_text": _both(reason_texts(extract["code"], extract["reason"])) if extract["reason"] else None}
             for extract in extracts
         ],
+        "rejected_csv": read_texts("texts.toml")["receipt"]["rejected_csv"],
     }
 
 
@@ -144,7 +145,10 @@ def _write_rejected(
     """Write header and records; returns the findings per code, and the lines written as ``records``."""
     columns = _union([_submitted(headers[extract_id]) for _, extract_id in sources])
     names = [pa.array([name]) for name in (*columns.values(), *RECEIPT_COLUMNS)]
-    _write_lines(stream, encoding, [_field(name) for name in names])
+    header = [_field(name) for name in names]
+    if header[0][0].as_py().startswith("ID"):
+        header[0] = _quoted(header[0])  # a file that begins with these two letters is SYLK to Excel, whatever its name
+    _write_lines(stream, encoding, header)
     counts: Counter[str] = Counter()
     for file, extract_id in sources:
         own = {key: column for key, _, column in _submitted(headers[extract_id])}
@@ -168,7 +172,7 @@ def _submitted(header: Header) -> list[tuple[tuple[str, int], str, str]]:
     """
     names = list(header.names)
     count = len(names)
-    if tuple(name.strip() for name in names[-len(RECEIPT_COLUMNS) :]) == RECEIPT_COLUMNS:
+    if is_receipt(names):
         count -= len(RECEIPT_COLUMNS)
     seen: Counter[str] = Counter()
     columns = []
@@ -235,13 +239,15 @@ def _field(column: pa.Array) -> pa.Array:
     A line feed, which only JSON and Parquet can hold, becomes its picture: a blank could make an unacceptable value
     acceptable when the receipt comes back.
     """
-    text = pc.fill_null(column, "")
+    text = harmless(pc.replace_substring(pc.fill_null(column, ""), "\n", LINE_FEED_SYMBOL))
     characters = bytes(_text_of(text))
-    if not any(odd in characters for odd in b';"\r\n'):
+    if not any(odd in characters for odd in b';"\r'):
         return text  # nearly every column of every batch, and told faster than by looking at each text
-    text = pc.replace_substring(text, "\n", LINE_FEED_SYMBOL)
-    quoted = pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "")
-    return pc.if_else(pc.match_substring_regex(text, '[;"\\r]'), quoted, text)
+    return pc.if_else(pc.match_substring_regex(text, '[;"\\r]'), _quoted(text), text)
+
+
+def _quoted(text: pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "")
 
 
 def _text_of(lines: pa.StringArray) -> memoryview:
