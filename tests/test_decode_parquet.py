@@ -180,21 +180,33 @@ def test_a_missing_file_is_no_finding(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("use_dictionary", [True, False])
-def test_a_long_value_over_many_rows_is_refused_before_it_is_repeated(tmp_path: Path, use_dictionary: bool) -> None:
-    before = pa.total_allocated_bytes()
-    values = pa.DictionaryArray.from_arrays(pa.array([0, 1] + [2] * 3000), ["a", "b", "x" * 1_000_000])
+def test_a_long_value_is_the_trouble_of_its_record_alone(tmp_path: Path, use_dictionary: bool) -> None:
+    values = ["20123456", "x" * 1_000_000, "b", "y" * 10_000_000]
     path = write(
         tmp_path / "x",
-        {"kontaktdata": values if use_dictionary else ["a", "x" * 300_000]},
-        compression="zstd",
-        dictionary_pagesize_limit=10**7,
-        store_schema=False,
+        {"kontaktdata": values},
+        dictionary_pagesize_limit=10**8,
         use_dictionary=use_dictionary,
     )
+    assert [record["kontaktdata"] for record in read(path)] == values
+
+
+def test_a_long_value_over_many_rows_is_refused_before_it_is_repeated(tmp_path: Path) -> None:
+    before = pa.total_allocated_bytes()
+    values = pa.DictionaryArray.from_arrays(pa.array([0, 1] + [2] * 3000), ["a", "b", "x" * 1_000_000])
+    options = {"compression": "zstd", "dictionary_pagesize_limit": 10**7, "store_schema": False}
+    path = write(tmp_path / "x", {"kontaktdata": values}, **options)
     del values
     assert path.stat().st_size < 10_000
+    assert reason_of(path) == "too-large"
+    assert pa.total_allocated_bytes() - before < 2**28
+
+
+@pytest.mark.parametrize("use_dictionary", [True, False])
+def test_a_value_longer_than_any_line_is_refused(tmp_path: Path, use_dictionary: bool) -> None:
+    options = {"compression": "zstd", "dictionary_pagesize_limit": 10**8, "use_dictionary": use_dictionary}
+    path = write(tmp_path / "x", {"kontaktdata": ["x" * (parquet_rows.MAX_CELL_BYTES + 1), "a"]}, **options)
     assert reason_of(path) == "line-too-long"
-    assert pa.total_allocated_bytes() - before < 2**26
 
 
 @pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
@@ -220,10 +232,7 @@ def test_the_length_of_the_values_of_a_dictionary(
         chunk = file.metadata.row_group(0).column(2)
         known = chunk.compression not in ("BROTLI", "LZ4")
         assert parquet_dictionaries.are_short(raw, chunk) is (short and known)
-    if max(len(value or "") for value in values) > parquet_rows.MAX_CELL_BYTES:
-        assert reason_of(path) == "line-too-long"
-    else:
-        assert [record["kontaktdata"] for record in read(path)] == values * 3
+    assert [record["kontaktdata"] for record in read(path)] == values * 3
 
 
 def test_a_broken_page_header_is_not_believed(tmp_path: Path) -> None:

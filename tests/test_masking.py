@@ -17,19 +17,29 @@ CODE_POINTS = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0x
 ASSIGNED = [*CODE_POINTS[:0x20000], *map(chr, range(0xE0000, 0xE0200)), chr(0x10FFFD)]
 
 
+def takes_no_room(sign: str) -> bool:
+    return unicodedata.category(sign) in ("Cc", "Cf", "Cn", "Mn", "Me") or sign in "\u115f\u1160\u3164\uffa0"
+
+
 def hides_cpr(text: str) -> set[int]:
     """The places of all digits that belong to something like a CPR number, by trying every ten digits in turn."""
     hidden: set[int] = set()
     for start in range(len(text)):
         places: list[int] = []
+        gap = 0
         for place in range(start, len(text)):
             sign = text[place]
             if unicodedata.digit(sign, None) is not None:
-                if places and place - places[-1] > 4:
+                if gap > 3:
                     break
                 places.append(place)
-            elif sign.isalnum() or not places:
+                gap = 0
+            elif not places:
                 break
+            elif not takes_no_room(sign):
+                if sign.isalnum():
+                    break
+                gap += 1
             if len(places) == 10:
                 digits = [unicodedata.digit(text[each]) for each in places]
                 day, month = 10 * digits[0] + digits[1], 10 * digits[2] + digits[3]
@@ -43,6 +53,7 @@ def hides_cpr(text: str) -> set[int]:
 def texts_with_digits(draw: st.DrawFn) -> str:
     pieces = draw(st.lists(st.sampled_from([*"0123456789" * 3, "01", "0101", "3112", "7103"]), min_size=4, max_size=24))
     gaps = ["", "", "", "", "", "-", " ", "\u200b", "\u00a0", "..", "---", "----", "a", "ø", "½", "\u0301", "@", "🙂"]
+    gaps += ["\u200b" * 5, "\u0301\0\u2066\u3164\ufeff", "-\u200b-\u200b-\u200b-", "-\u200b-\u200b-\u200b"]
     zero = draw(st.sampled_from(["0", "0", "0", "０", "٠", "𝟎"]))
     text = "".join(piece + draw(st.sampled_from(gaps)) for piece in pieces)
     return "".join(chr(ord(zero) + int(sign)) if sign in "0123456789" else sign for sign in text)
@@ -76,6 +87,10 @@ def test_the_digits_of_anything_like_a_cpr_number_are_hidden_and_nothing_else(te
         ("٠١٠١٩٠١٢٣٤", "##########"),
         ("010190 - 1234", "###### - ####"),
         ("010190 -- 1234", "010190 -- 1234"),
+        ("010190" + "\u200b" * 50 + "1234", "######" + "\u200b" * 50 + "####"),
+        ("01\u0336\u0337\u0338\u0339\u033a01901234", "##\u0336\u0337\u0338\u0339\u033a########"),
+        ("010190\u3164\u3164\u3164\u31641234", "######\u3164\u3164\u3164\u3164####"),
+        ("010190\u20661234\u2069", "######\u2066####\u2069"),
         ("010190a1234", "010190a1234"),
         ("12345678", "12345678"),
         ("", ""),
@@ -108,6 +123,13 @@ def test_long_values_are_cut_after_they_are_masked() -> None:
         "ø" * 320,
         None,
     ]
+
+
+def test_a_number_that_begins_in_the_part_that_is_kept_is_masked_to_its_end() -> None:
+    spread = "x" * 300 + ("\u200b" * 99).join("0101901234")
+    [masked] = masking.mask_values(pa.array([spread])).to_pylist()
+    assert masked == ("x" * 300 + "#" + "\u200b" * 19 + "…")
+    assert masking.mask_values(pa.array(["1" * 1_000_000])).to_pylist() == ["#" * 320 + "…"]
 
 
 def test_citizens_are_shown_by_their_birth_date_and_other_texts_by_their_shape() -> None:

@@ -21,12 +21,18 @@ from afstem.text_bytes import Ints, TextBytes, bytes_of, fixed_width_texts
 
 _SHAPE_LENGTH = 32
 _VALUE_LENGTH = 320
+_LOOKED_AT = 4_096
+"""So much of a value is looked at for what may belong to a CPR number that begins in the part that is kept."""
 _DISPLAY_LENGTH = 60
 _TOKEN_LENGTH = 32
 _ELLIPSIS = "…"
 _CPR_DIGITS = 10
 _GAP = 3
-"""So many characters that are no letter or digit may stand between two digits of what looks like a CPR number."""
+"""So many characters that are no letter or digit may stand between two digits of what looks like a CPR number; those
+that take no room do not count, for a reader sees the digits side by side."""
+_NO_ROOM = ("Cc", "Cf", "Cn", "Mn", "Me")
+_NO_LETTERS = "\u115f\u1160\u3164\uffa0"
+"""The Hangul fillers: letters to Unicode, nothing to a reader."""
 
 _DAYS = frozenset(f"{day:02}" for day in (*range(1, 32), *range(61, 92)))
 """Days of birth, and those of replacement numbers, which are raised by 60 (DOMAIN 6)."""
@@ -120,24 +126,30 @@ def mask_cpr_like(text: str) -> str:
     """The text with the digits of anything like a CPR number in it replaced by ``#``.
 
     Like a CPR number are ten digits of any script, the first four a day and a month, at any offset and also
-    where they overlap, with at most three characters that are no letters or digits between two of them.
+    where they overlap, with at most three characters that are no letters or digits between two of them (and any
+    number of those that take no room).
     """
     places: list[int] = []
     digits: list[str] = []
+    gap = 0
     hidden: set[int] = set()
     for place, character in enumerate(text):
         value = unicodedata.digit(character, None)
         if value is None:
-            if character.isalnum():
+            if character.isalnum() and character not in _NO_LETTERS:
                 places, digits = [], []
+            elif character not in _NO_LETTERS and unicodedata.category(character) not in _NO_ROOM:
+                gap += 1
             continue
-        if places and place - places[-1] > _GAP + 1:
+        if gap > _GAP:
             places, digits = [], []
+        gap = 0
         places.append(place)
         digits.append(str(value))
-        ten = "".join(digits[-_CPR_DIGITS:])
+        del places[:-_CPR_DIGITS], digits[:-_CPR_DIGITS]
+        ten = "".join(digits)
         if len(ten) == _CPR_DIGITS and ten[:2] in _DAYS and ten[2:4] in _MONTHS:
-            hidden.update(places[-_CPR_DIGITS:])
+            hidden.update(places)
     if not hidden:
         return text
     return "".join("#" if place in hidden else character for place, character in enumerate(text))
@@ -155,7 +167,7 @@ def mask_values(values: pa.StringArray) -> pa.StringArray:
 
 
 def _mask_value(value: str) -> str:
-    masked = mask_cpr_like(value)
+    masked = mask_cpr_like(value[:_LOOKED_AT])
     return masked[:_VALUE_LENGTH] + _ELLIPSIS if len(masked) > _VALUE_LENGTH else masked
 
 

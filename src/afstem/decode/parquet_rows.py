@@ -1,7 +1,8 @@
 """Parquet of SPEC 2.3: the columns of CSV with types; every cell becomes text.
 
 A Parquet file of 500 bytes may be legal and hold gigabytes (TRAPS.md), so it is judged by its footer, by the
-longest value of each dictionary, and by what has been read so far, and is read few rows at a time.
+longest value of each dictionary, and by what has been read so far, and is read few rows at a time. A long cell is the
+trouble of its record alone (SPEC 2.3), as long as the file does not hold more of them than it weighs.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from afstem.decode import parquet_dictionaries
-from afstem.decode.blocks import MAX_UNPACKED_BYTES
+from afstem.decode.blocks import MAX_LINE_BYTES, MAX_UNPACKED_BYTES
 from afstem.decode.extract import MAX_COLUMNS, ExtractReader, build_batch, build_header
 from afstem.decode.lines import MAX_LINE_TEXT, Mask, ill_formed_utf8
 from afstem.errors import Unreadable
@@ -28,9 +29,13 @@ FREE_ROWS = 10_000
 """A citizen's number alone takes more than a byte; only rows without content are packed tighter than this."""
 
 MAX_ROW_GROUPS = 10_000
-MAX_CELL_BYTES = 2**18
+MAX_CELL_BYTES = MAX_LINE_BYTES
+LONG_CELL_BYTES = 2**18
+FREE_LONG_BYTES = 2**26
+"""So much may the long cells of a file take beyond its size: a dictionary repeats one over any number of rows."""
+
 ROWS_AT_A_TIME = 1024
-"""With `MAX_CELL_BYTES` this bounds what one step of reading can take: a quarter of a GiB a column."""
+"""So many at `LONG_CELL_BYTES` are a quarter of a GiB a column; more rows of shorter cells, fewer of longer."""
 
 
 class ParquetReader(ExtractReader):
@@ -53,6 +58,7 @@ class ParquetReader(ExtractReader):
             _reader_of(column, field.type) for column, field in zip(self.header.columns, fields, strict=True)
         ]
         self._texts = [field.name for field in fields if _is_text(field.type)]
+        self._long_bytes = 0
 
     def _counted_batches(self) -> Iterator[tuple[pa.Table, int]]:
         rows = 0
@@ -61,7 +67,7 @@ class ParquetReader(ExtractReader):
             batch = self._build_batch(table, rows + 1)
             rows += table.num_rows
             text_bytes += batch.nbytes
-            if text_bytes > MAX_UNPACKED_BYTES:
+            if text_bytes > MAX_UNPACKED_BYTES or self._long_bytes > FREE_LONG_BYTES + self._path.stat().st_size:
                 raise Unreadable("too-large")
             yield batch, table.num_rows
         if rows != self._rows:
@@ -81,9 +87,9 @@ class ParquetReader(ExtractReader):
                 rows_at_a_time = ROWS_AT_A_TIME
                 with _broken_is_unreadable():
                     if _has_short_dictionaries(raw, file.metadata.row_group(group)):
-                        rows_at_a_time *= MAX_CELL_BYTES // parquet_dictionaries.SHORT_BYTES
-                    else:
-                        _refuse_long_dictionaries(preview, group)
+                        rows_at_a_time *= LONG_CELL_BYTES // parquet_dictionaries.SHORT_BYTES
+                    elif (longest := _longest_in_dictionaries(preview, group)) > LONG_CELL_BYTES:
+                        rows_at_a_time = FREE_LONG_BYTES // longest
                 batches = file.iter_batches(rows_at_a_time, row_groups=[group], use_threads=False)
                 while True:
                     with _broken_is_unreadable():
@@ -103,7 +109,9 @@ class ParquetReader(ExtractReader):
         texts: list[pa.Array] = []
         broken = np.zeros(rows, np.bool_)
         for read, column in zip(self._readers, table.columns, strict=True):
-            cells = read(_plain_cells(column.combine_chunks()))
+            plain = _plain_cells(column.combine_chunks())
+            self._long_bytes += _bytes_in_long_cells(plain)
+            cells = read(plain)
             spoilt = _spoilt(cells)
             if spoilt is not None:
                 broken |= spoilt
@@ -146,13 +154,18 @@ def _has_short_dictionaries(file: BinaryIO, group: pq.RowGroupMetaData) -> bool:
     return all(parquet_dictionaries.are_short(file, chunk) for chunk in texts)
 
 
-def _refuse_long_dictionaries(preview: pq.ParquetFile, group: int) -> None:
-    """Look at each dictionary of a row group before its values are repeated over the rows."""
+def _longest_in_dictionaries(preview: pq.ParquetFile, group: int) -> int:
+    """Look at each dictionary of a row group before its values are repeated over the rows; bytes of the longest."""
     for batch in preview.iter_batches(1, row_groups=[group], use_threads=False):
-        for column in batch.columns:
-            if pa.types.is_dictionary(column.type) and _is_text(column.type):
-                _refuse_long_cells(column.dictionary)
-        return
+        return max(
+            (
+                _longest_cell(pc.binary_length(column.dictionary))
+                for column in batch.columns
+                if pa.types.is_dictionary(column.type) and _is_text(column.type)
+            ),
+            default=0,
+        )
+    return 0
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -219,15 +232,26 @@ def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _plain_cells(cells: pa.Array) -> pa.Array:
     if _is_text(cells.type):
-        cells = cells.cast(pa.binary()).view(pa.string())
-        _refuse_long_cells(cells)
+        return cells.cast(pa.binary()).view(pa.string())
     return cells
 
 
-def _refuse_long_cells(cells: pa.Array) -> None:
-    longest = pc.max(pc.binary_length(cells)).as_py()
-    if longest is not None and longest > MAX_CELL_BYTES:
+def _longest_cell(lengths: pa.Array) -> int:
+    """The greatest of the lengths of texts; `Unreadable` for one that no line of text could have."""
+    longest: int = pc.max(lengths).as_py() or 0
+    if longest > MAX_CELL_BYTES:
         raise Unreadable("line-too-long")
+    return longest
+
+
+def _bytes_in_long_cells(cells: pa.Array) -> int:
+    if not _is_text(cells.type):
+        return 0
+    lengths = pc.binary_length(cells)
+    if _longest_cell(lengths) <= LONG_CELL_BYTES:
+        return 0
+    total: int = pc.sum(lengths.filter(pc.greater(lengths, LONG_CELL_BYTES))).as_py()
+    return total
 
 
 def _spoilt(cells: pa.Array) -> Mask | None:
