@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: help run test soak check lint format lock prove bench bench-country compare clean
+.PHONY: help run test browser spreadsheet soak check lint format lock prove bench bench-country compare clean
 help:  ## Tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -40,10 +40,16 @@ run: $(VENV)/run.stamp  ## Run the nightly flow over sample_data: SQLite, no ser
 	$(SAMPLE) PREFECT_HOME=$(CURDIR)/var/prefect $(BIN)/python flows/reconcile.py --config sample_data/afstem.toml --as-of 2026-11-23
 	@echo "open reports/index.html"
 
-test: $(VENV)/dev.stamp  ## Run all tests, on all cores
+test: browser  ## Run all tests, on all cores
 	$(BIN)/python -m pytest -n auto
 
-soak: $(VENV)/dev.stamp  ## Inject the faults of docs/reliability.md, hundreds of times; takes long
+browser: $(VENV)/dev.stamp  ## Install the browser that the tests open the report in, if there is none (as root)
+	$(BIN)/python tests/browser.py
+
+spreadsheet: $(VENV)/dev.stamp  ## Install the spreadsheet that `make soak` opens receipts in, if there is none (as root)
+	$(BIN)/python tests/spreadsheet.py
+
+soak: browser spreadsheet  ## Inject the faults of docs/reliability.md, hundreds of times; takes long
 	$(BIN)/python -m pytest -n auto -m soak $(OPTIONS)
 
 check: lint  ## Everything that must be quiet before a commit lands

@@ -1,4 +1,4 @@
-"""Fixtures that several tests share: an empty store's URL, once on SQLite and once on PostgreSQL."""
+"""Fixtures that several tests share: an empty store's URL, once on SQLite and once on PostgreSQL; a real browser."""
 
 import secrets
 import tempfile
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from browser import Browser, open_browser
 from sqlalchemy import make_url
 
 from afstem.store import Store
@@ -55,3 +56,10 @@ def store(store_url: str) -> Iterator[Store]:
     opened.upgrade()
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser without network (`browser`); a test without one fails and says what to install."""
+    with open_browser() as opened:
+        yield opened
