@@ -5,15 +5,15 @@ holds no browser, and what it would download comes from where not every machine 
 (`conftest`) belongs to one test module, for while Playwright runs, nothing else may run an event loop in its thread.
 """
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from system_packages import ensure
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MISSING = "no browser: run 'make browser' as root, or install Chromium or Google Chrome so that it is on the PATH"
@@ -31,13 +31,10 @@ def find_browser() -> str | None:
 
 
 @contextmanager
-def open_browser() -> Iterator["Browser"]:
-    """A browser without a window and without network; `FileNotFoundError` where none is installed."""
+def open_browser(path: str) -> Iterator["Browser"]:
+    """The browser at the path, without a window and without network."""
     from playwright.sync_api import sync_playwright
 
-    path = find_browser()
-    if path is None:
-        raise FileNotFoundError(MISSING)
     with sync_playwright() as playwright:
         # Its sandbox needs what containers and root do not have; the pages are our own.
         chromium = playwright.chromium.launch(
@@ -111,19 +108,5 @@ class Browser:
         return visit
 
 
-def install() -> int:
-    """Install Debian's Chromium where no browser is; the exit code."""
-    if find_browser():
-        return 0
-    if not shutil.which("apt-get") or os.geteuid() != 0:
-        print(MISSING, file=sys.stderr)
-        return 1
-    print("installing Debian's Chromium for the tests of the report")
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
-    subprocess.run(["apt-get", "update", "--quiet"], **quiet)
-    subprocess.run(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium"], **quiet)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(install())
+    sys.exit(ensure("chromium", find_browser(), MISSING))

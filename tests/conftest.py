@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from browser import Browser, open_browser
+from browser import MISSING, Browser, find_browser, open_browser
 from sqlalchemy import make_url
 
 from afstem.store import Store
@@ -61,5 +61,8 @@ def store(store_url: str) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A real browser without network (`browser`); a test without one fails and says what to install."""
-    with open_browser() as opened:
+    path = find_browser()
+    if path is None:
+        pytest.fail(MISSING, pytrace=False)
+    with open_browser(path) as opened:
         yield opened

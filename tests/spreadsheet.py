@@ -3,23 +3,26 @@
 ``python tests/spreadsheet.py`` installs Debian's where there is none, and ``make soak`` does so first.
 """
 
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from system_packages import ensure
+
 MISSING = "no spreadsheet: run 'make spreadsheet' as root, or install LibreOffice Calc so that soffice is on the PATH"
+
+
+def find_spreadsheet() -> str | None:
+    """The path of the system's LibreOffice, if it has one."""
+    return shutil.which("soffice")
 
 
 class Spreadsheet:
     """Opens CSV files as a person would, each time with a profile of its own in ``folder``."""
 
-    def __init__(self, folder: Path) -> None:
-        path = shutil.which("soffice")
-        if path is None:
-            raise FileNotFoundError(MISSING)
+    def __init__(self, path: str, folder: Path) -> None:
         self._command = [path, f"-env:UserInstallation={(folder / 'profile').resolve().as_uri()}", "--headless"]
         self._folder = folder
 
@@ -41,19 +44,5 @@ class Spreadsheet:
         return out / f"{path.stem}.{into.partition(':')[0]}"
 
 
-def install() -> int:
-    """Install Debian's LibreOffice Calc where no spreadsheet is; the exit code."""
-    if shutil.which("soffice"):
-        return 0
-    if not shutil.which("apt-get") or os.geteuid() != 0:
-        print(MISSING, file=sys.stderr)
-        return 1
-    print("installing Debian's LibreOffice Calc for the soak tests of the receipts")
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
-    subprocess.run(["apt-get", "update", "--quiet"], **quiet)
-    subprocess.run(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "libreoffice-calc"], **quiet)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(install())
+    sys.exit(ensure("libreoffice-calc", find_spreadsheet(), MISSING))

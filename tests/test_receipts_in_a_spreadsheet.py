@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from report_example import Example, ExampleActor, ExampleExtract, Refusal
-from spreadsheet import Spreadsheet
+from spreadsheet import MISSING, Spreadsheet, find_spreadsheet
 
 from afstem.decode import open_extract
 
@@ -57,7 +57,10 @@ def receipt_of(folder: Path, texts: list[str]) -> Path:
 
 @pytest.fixture
 def spreadsheet(tmp_path: Path) -> Spreadsheet:
-    return Spreadsheet(tmp_path)
+    path = find_spreadsheet()
+    if path is None:
+        pytest.fail(MISSING, pytrace=False)
+    return Spreadsheet(path, tmp_path)
 
 
 @pytest.mark.parametrize("separators", SEPARATORS)

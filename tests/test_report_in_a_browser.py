@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from browser import Browser
+from faults.hostile_values import ENCODINGS, MARKUP, TEXTS, Night, all_at_once
 from report_example import RUN_ID, example
 from test_report import ELEMENTS, pages
 
@@ -47,6 +48,8 @@ CHANGED = (
     "\ufeff\u200b\u2028\u2029\0\x1b[31m",
 )
 """What a template, a terminal or a reader's eye would make something else of."""
+
+NOT_SEEN = "\u202e\u2066\u2069\ufeff\u200b\u2028\u2029\0\x1b"
 
 EVERYTHING = " ".join((*RUN.values(), *CHANGED))
 
@@ -112,12 +115,26 @@ def test_nothing_runs_in_any_page(browser: Browser, tmp_path: Path) -> None:
         assert (path.name, visit.dialogs, visit.requests, visit.complaints) == (path.name, [], [], [])
         assert visit.elements <= ELEMENTS
         assert all(link.startswith(tmp_path.resolve().as_uri()) for link in visit.links)
-        assert not set(visit.text) & set("\u202e\u2066\u2069\ufeff\u200b\u2028\u2029\0\x1b")
+        assert not set(visit.text) & set(NOT_SEEN)
         shown = visit.text.count(RUN["details"])
         assert shown == visit.text.count("{{7*7}}")
         assert shown or path.parent == tmp_path  # the history holds no actor's text
         chances += shown
     assert chances > 900
+
+
+def test_nothing_runs_in_the_report_of_a_hostile_night(browser: Browser, tmp_path: Path) -> None:
+    """From file to page: hostile values in every column and format, in names of actors, columns and files."""
+    night = Night(tmp_path / "workspace", f"sqlite:///{tmp_path}/afstem.db", citizens=10_000)
+    summary, _ = night.run(all_at_once(TEXTS), names=MARKUP)
+    visited = [path for path in pages(Path(summary["report"])) if not path.name.endswith(".en.html")]
+    assert len(visited) == 2 + 12 + len(ENCODINGS)
+    for path in visited:
+        visit = browser.visit(path)
+        assert (path.name, visit.dialogs, visit.requests, visit.complaints) == (path.name, [], [], [])
+        assert visit.elements <= ELEMENTS
+        assert all(link.startswith(tmp_path.resolve().as_uri()) for link in visit.links)
+        assert not set(visit.text) & set(NOT_SEEN)
 
 
 def test_control_the_same_texts_run_in_naive_pages(
