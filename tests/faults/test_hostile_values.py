@@ -3,6 +3,7 @@
 The good records of a night are the same in every example; what became of them is compared with a night of theirs alone.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afstem.decode import message
-from afstem.errors import AfstemError
+from afstem.errors import AfstemError, UsageError
 from afstem.schema import ContactType
+from afstem.settings import load_actors, load_settings
 from afstem.value_formats import VALUE_FORMATS, ValueFormat
 from faults.hostile_values import (
     COLUMNS,
@@ -78,7 +80,7 @@ def test_every_hostile_value_in_every_column_costs_its_neighbours_nothing(night:
     }
 
 
-@pytest.mark.parametrize("examples", [5, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [5, pytest.param(60, marks=pytest.mark.soak)])
 def test_hostile_values_anywhere_cost_their_neighbours_nothing(night: Night, examples: int) -> None:
     _, alone = night.run({})
 
@@ -110,6 +112,20 @@ def codes_of(summary: dict[str, Any]) -> dict[str, dict[int, int]]:
         actor: Counter(row["code"] for row in found if row["actor"] == actor and row["code"] != 1014)
         for actor in ENCODINGS
     }
+
+
+@pytest.mark.parametrize(
+    "actor",
+    ["../x", "a/b", "a.b", "A", "", "x" * 41, "a\n", "\na", "a b", "{{7*7}}", "<b>", "æ", "\u0661", "a\0", "\u202ea"],
+)
+def test_an_actor_id_that_could_be_more_than_a_name_is_refused(tmp_path: Path, actor: str) -> None:
+    """It becomes a file name and a link; the message tells where it stands and is one line."""
+    (tmp_path / "afstem.toml").write_text("")
+    fields = f'name = "x"\ntype = "star"\nsource = "x"\nid = {json.dumps(actor)}\n'
+    (tmp_path / "actors.toml").write_text(f"[[actor]]\n{fields}")
+    with pytest.raises(UsageError, match=r"actors\.toml: actor\.1\.id: ") as refused:
+        load_actors(load_settings(tmp_path / "afstem.toml"))
+    assert str(refused.value).isprintable()
 
 
 # --- the controls -----------------------------------------------------------------------------------------------------
