@@ -18,6 +18,9 @@ from system_packages import ensure
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MISSING = "no browser: run 'make browser' as root, or install Chromium or Google Chrome so that it is on the PATH"
 
+PATIENCE = 300_000
+"""Milliseconds: no test is about how long a page takes."""
+
 _SETTLED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(() => requestAnimationFrame(done), 30)))"
 """Focus is given, and images that are missing are told, when a page is drawn."""
 
@@ -34,7 +37,9 @@ def open_browser(path: str) -> Iterator["Browser"]:
 
     with sync_playwright() as playwright:
         # Its sandbox needs what containers and root do not have; the pages are our own.
-        chromium = playwright.chromium.launch(executable_path=path, chromium_sandbox=False, args=["--disable-gpu"])
+        chromium = playwright.chromium.launch(
+            executable_path=path, chromium_sandbox=False, args=["--disable-gpu"], timeout=PATIENCE
+        )
         try:
             yield Browser(chromium)
         finally:
@@ -67,6 +72,7 @@ class Browser:
     def __init__(self, chromium: Any) -> None:
         self.chromium = chromium
         self._visitor = chromium.new_context(offline=True, locale="da-DK")
+        self._visitor.set_default_timeout(PATIENCE)
 
     def visit(self, path: Path) -> Visit:
         """Load one page, with script allowed and the network shut, and watch it."""

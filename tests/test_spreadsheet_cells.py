@@ -119,6 +119,7 @@ def test_an_extract_that_is_no_receipt_keeps_its_apostrophes(tmp_path: Path) -> 
     assert record["kontaktdata"] == "'=a@example.com"
 
 
-def test_a_receipt_never_begins_as_sylk_does(tmp_path: Path) -> None:
-    path = hostile_receipt(tmp_path, ("ID", *HOSTILE_NAMES[1:]))
-    assert path.read_bytes().startswith(b'"ID";personnummer;')
+@pytest.mark.parametrize(("name", "written"), [("ID", '"ID"'), ("ID\n;x", '"ID␊;x"'), ("id", "id")])
+def test_a_receipt_never_begins_as_sylk_does(tmp_path: Path, name: str, written: str) -> None:
+    path = hostile_receipt(tmp_path, (name, *HOSTILE_NAMES[1:]))
+    assert path.read_text(encoding="utf-8").startswith(f"{written};personnummer;")

@@ -24,13 +24,12 @@ _APART = r",;\t\r"
 _PASSED_OVER = r"[\pZ\p{Cf}\x00-\x08\x0a-\x0c\x0e-\x1f\x7f-\x9f'\"]*"
 _FORMULA = rf"(?:[=@＝＠]|[+\-＋－][0-9\pZ]*[^0-9\pZ{_APART}])"
 
-# Each is where an apostrophe may have to stand, and what it has to stand before. Both are the same with the apostrophe
-# as without it, for it is one of the characters that are passed over; that is what makes it come off again.
+# Each is where an apostrophe may have to stand, and what it has to stand before. An apostrophe is one of the characters
+# that are passed over, so what needs one is found with it as without it: it comes off again, and only where it was put.
 _PLACES = (
     (rf"(^|[{_APART}])", rf"({_PASSED_OVER}{_FORMULA})"),
     ("(^)", rf"({_PASSED_OVER}[\t\r])"),
 )
-
 
 _SIGNS = np.zeros(256, np.bool_)
 _SIGNS[list("=+-@＝＋－＠\t\r".encode())] = True

@@ -29,6 +29,8 @@ class ValueFormat:
 def _of_bounded_length(
     normalise: Callable[[pa.StringArray], pa.StringArray], reason: Callable[[str], str]
 ) -> ValueFormat:
+    """The format of a library that is never asked about a value longer than `LONGEST_VALUE`."""
+
     def normalise_bounded(values: pa.StringArray) -> pa.StringArray:
         too_long = pc.greater(pc.binary_length(values), LONGEST_VALUE)
         return normalise(pc.if_else(too_long, "", values) if pc.any(too_long).as_py() else values)

@@ -284,7 +284,8 @@ def _rows(connection: sa.Connection, table: sa.TableClause) -> Iterable[str]:
     key = [column.name for column in getattr(table, "primary_key", ())]
     for found in connection.execute(chosen.order_by(*map(sa.text, key))).mappings():
         # A sequence of PostgreSQL leaves out the numbers of what was rolled back.
-        row = {name: _unpacked(value) for name, value in found.items() if name != "history_no"}
+        # The digest of a manifest is that of the ids and times in it: `verify` holds it against the report.
+        row = {name: _unpacked(value) for name, value in found.items() if name not in ("history_no", "manifest_sha256")}
         yield repr(row)
 
 
@@ -305,5 +306,13 @@ def _files(workspace: Workspace) -> Iterable[tuple[str, list[str]]]:
             elif path.suffix == ".parquet" and root == reports:
                 table = pq.ParquetFile(path).read()
                 yield name, [mode, str(table.schema), *map(repr, table.to_pylist())]
+            elif path.name == "run.json":
+                yield name, [mode, json.dumps(_without_digests(json.loads(path.read_bytes())), indent=1)]
             else:
                 yield name, [mode, *path.read_bytes().decode("latin-1").split("\n")]
+
+
+def _without_digests(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest without the digests of what holds ids and times itself: of the report's files, and of the one before."""
+    previous = manifest["previous"] and manifest["previous"]["run_id"]
+    return manifest | {"files": sorted(manifest["files"]), "previous": previous}

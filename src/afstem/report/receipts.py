@@ -157,7 +157,7 @@ def _write_rejected(
     names = [pa.array([name]) for name in (*columns.values(), *RECEIPT_COLUMNS)]
     header = [_field(name) for name in names]
     if header[0][0].as_py().startswith("ID"):
-        header[0] = _quoted(names[0])  # a file that begins with these two letters is SYLK to Excel, whatever its name
+        header[0] = _quoted(header[0])  # a file that begins with these two letters is SYLK to Excel, whatever its name
     _write_lines(stream, encoding, header)
     counts: Counter[str] = Counter()
     for file, extract_id in sources:
