@@ -59,7 +59,7 @@ def told(summary: dict[str, Any]) -> dict[str, Any]:
     """What a run says in every file of its report, but for its name, its times and that it was dry."""
     report = Path(summary["report"])
     manifest = json.loads((report / "run.json").read_text())
-    of_the_run = ("run_id", "started_at", "finished_at", "dry_run")
+    of_the_run = ("run_id", "started_at", "finished_at", "dry_run", "previous", "files")
     rejections = ds.dataset(report / "rejections", partitioning="hive").to_table().drop_columns(["run_id"])
     first_seen_now = [seen == manifest["run_id"] for seen in rejections["first_seen_run"].to_pylist()]
     return {

@@ -113,7 +113,9 @@ class _Chain:
 
     def _faults_of_link(self, run_id: str, link: Any) -> Iterator[Fault]:
         if link is None:
-            if any(self._moment(other) < self._moment(run_id) for other in {*self._manifests, *self.forgotten}):
+            earlier = any(self._moment(other) < self._moment(run_id) for other in self._manifests)
+            # Of one that is forgotten only the second is known.
+            if earlier or any(_second_of(other) < _second_of(run_id) for other in self.forgotten):
                 yield Fault(run_id, MANIFEST, "out of order: it names no run before it")
             return
         if not isinstance(link, dict) or not isinstance(link.get("run_id"), str):

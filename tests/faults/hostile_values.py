@@ -139,6 +139,10 @@ class NeighboursLost(AssertionError):
     """Not every extract of a night was read."""
 
 
+NEVER_HELD = "[hold]\nrejected_share = 1.0\nremoval_share = 1.0\n"
+"""Nights of little but hostile records: they would be held, and nothing learnt of their neighbours."""
+
+
 class Night:
     """A workspace with an actor for each format and citizens enough for many nights; nights share no citizen."""
 
@@ -148,7 +152,7 @@ class Night:
         (folder / "reference").mkdir(parents=True)
         rows = "".join(f"{synthetic_cpr(number)};01\n" for number in range(citizens))
         (folder / "reference" / "citizens.csv").write_text("personnummer;status\n" + rows)
-        (folder / "afstem.toml").write_text(f"[store]\nurl = {json.dumps(store_url)}\n")
+        (folder / "afstem.toml").write_text(f"[store]\nurl = {json.dumps(store_url)}\n{NEVER_HELD}")
         (folder / "actors.toml").write_text(
             "".join(
                 f'[[actor]]\nid = "{actor}"\nname = {json.dumps(MARKUP[1] + UNSEEN[0] + chr(0))}\ntype = "star"\n'

@@ -313,6 +313,6 @@ def _files(workspace: Workspace) -> Iterable[tuple[str, list[str]]]:
 
 
 def _without_digests(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A manifest without the digests of what holds ids and times itself: of the report's files, and of the one before."""
+    """A manifest without the digests of what holds ids and times itself: the report's files, and the one before."""
     previous = manifest["previous"] and manifest["previous"]["run_id"]
     return manifest | {"files": sorted(manifest["files"]), "previous": previous}
