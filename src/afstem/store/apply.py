@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, Table, delete, func, insert, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from afstem.errors import RunError
 from afstem.schema import NO_TIME
 from afstem.store.columns import insert_columns, upsert_columns
-from afstem.store.connection import clean_errors, connected_to_write, describe
+from afstem.store.commit import commit
+from afstem.store.connection import clean_errors, connected_to_write
 from afstem.store.ledger import ExtractRow, RunRow, read_run, write_extracts, write_run
 from afstem.store.tables import (
     confirmations,
@@ -47,7 +46,6 @@ def apply_run(
     dry_run: bool,
 ) -> AppliedCounts:
     """Write a whole run, or nothing; see `Store.apply`."""
-    uncertain: DBAPIError | None = None
     with clean_errors(), connected_to_write(engine) as connection:
         transaction = connection.begin()
         try:
@@ -68,14 +66,9 @@ def apply_run(
             if dry_run:
                 return counts
             still_held()
-            try:
-                transaction.commit()
-            except DBAPIError as error:
-                uncertain = error
+            commit(engine, transaction, lambda found: read_run(found, run.run_id) is not None)
         finally:
             transaction.close()  # rolls back what was not committed
-    if uncertain is not None:
-        _settle_commit(engine, run, uncertain)
     return counts
 
 
@@ -84,25 +77,6 @@ def count_history(connection: Connection, run_id: str) -> AppliedCounts:
     group = (contact_history.c.actor, contact_history.c.contact_type)
     counted = select(*group, func.count()).where(contact_history.c.run_id == run_id).group_by(*group)
     return AppliedCounts({(actor, slug): rows for actor, slug, rows in connection.execute(counted)})
-
-
-def _settle_commit(engine: Engine, run: RunRow, failure: DBAPIError) -> None:
-    """After a COMMIT that failed: return if the run is in the store, raise `RunError` if it is not.
-
-    Inserting the same key waits for a commit that is still on its way, which reading would overlook.
-    """
-    try:
-        with connected_to_write(engine) as connection, connection.begin() as transaction:
-            write_run(connection, run)
-            transaction.rollback()
-    except IntegrityError:
-        return
-    except DBAPIError:
-        raise RunError(
-            f"{describe(failure)}; it was lost during COMMIT and does not answer: "
-            "the next run finds out whether this one counts, and doubles nothing"
-        ) from None
-    raise RunError(describe(failure)) from None
 
 
 def _write_sources(connection: Connection, run: RunRow, extracts: list[ExtractRow]) -> None:

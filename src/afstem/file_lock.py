@@ -1,0 +1,48 @@
+"""A lock that is a file: it belongs to the process, and the kernel releases it when that dies, however it dies.
+
+So nobody ever has to remove one by hand. The file stays; whether it is locked is not a matter of its being there.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from afstem.errors import StoreBusy
+
+SECONDS_BETWEEN_TRIES = 0.1
+
+
+@contextmanager
+def held_alone(path: Path, wait_seconds: float, on_wait: Callable[[], None], what: str) -> Iterator[None]:
+    """Hold the lock; ``on_wait`` is called once if another process has it. Raises `StoreBusy` as `wait_for` does."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+
+        def try_lock() -> bool:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        wait_for(try_lock, wait_seconds, on_wait, what)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def wait_for(attempt: Callable[[], bool], wait_seconds: float, on_wait: Callable[[], None], what: str) -> None:
+    """Try until it succeeds; raises `StoreBusy`, which says that ``what`` is held, after ``wait_seconds``."""
+    deadline = time.monotonic() + wait_seconds
+    if attempt():
+        return
+    on_wait()
+    while not attempt():
+        if time.monotonic() >= deadline:
+            raise StoreBusy(
+                f"another run or reference load holds {what} (waited {wait_seconds:g} s): try again when it is done"
+            )
+        time.sleep(SECONDS_BETWEEN_TRIES)
