@@ -25,6 +25,7 @@ from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
 from afstem.errors import LoginRefused, SourceUnavailable, UsageError, WorkerDied, told_without_content
 from afstem.evaluate import Terms, latest_time
+from afstem.file_lock import held_alone
 from afstem.finding_memory import KEY, remember
 from afstem.intake import Delivery, ExtractSummary, refuse, refuse_login, summarise, validate_extract, were_read
 from afstem.lookup import Citizens, Knowledge
@@ -152,8 +153,10 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
     store = Store.open(settings.store_url)
     try:
         store.upgrade()
-        with _exclusive(store):
+        with ExitStack() as held:
+            held.enter_context(_exclusive(store))
             _make_folders(settings)
+            held.enter_context(_landing_zone(settings))
             finish_interrupted(settings, store)
             if not store.knows_citizens():
                 log.warning("the store knows no citizen, so every record is 1010; 'afstem reference load' comes first")
@@ -165,6 +168,7 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
                 config=settings.config,
                 actors=tuple(sorted(request.actors or actors)),
                 dry_run=request.dry_run,
+                store=store.name(),
             )
             run = Run.of_plan(plan, settings, store, workers)
             run.folder.begin(plan)
@@ -392,7 +396,10 @@ def finish_interrupted(settings: Settings, store: Store) -> None:
     committed = store.unpublished_runs()
     for unfinished in settings.landing.glob("*/.*"):
         unfinished.unlink()
+    name = store.name()
     for folder in RunFolder.all(settings.landing):
+        if not folder.is_of(name):
+            continue
         if folder.run_id in committed:
             log.warning("%s was interrupted after it had been applied; its report is published now", folder.run_id)
             run = Run.of_plan(folder.plan(), settings, store, Workers())
@@ -478,7 +485,18 @@ def load_reference(config: Path, folder: Path) -> dict[str, int]:
 
 
 def _exclusive(store: Store) -> AbstractContextManager[None]:
-    return store.exclusive(
-        WAIT_FOR_STORE.total_seconds(),
-        lambda: log.warning("another run or reference load holds the store; waiting up to %s for it", WAIT_FOR_STORE),
-    )
+    return store.exclusive(WAIT_FOR_STORE.total_seconds(), lambda: _say_that_it_waits("the store"))
+
+
+def _landing_zone(settings: Settings) -> AbstractContextManager[None]:
+    """Keep out runs of another store that use the same landing zone: they would clear away what this one stages.
+
+    It is also what is still held when a server has lost the lock of its store, while the report is published.
+    """
+    zone = f"the landing zone {settings.landing}"
+    lock = settings.landing / ".lock"
+    return held_alone(lock, WAIT_FOR_STORE.total_seconds(), lambda: _say_that_it_waits(zone), zone)
+
+
+def _say_that_it_waits(what: str) -> None:
+    log.warning("another run or reference load holds %s; waiting up to %s for it", what, WAIT_FOR_STORE)
