@@ -10,14 +10,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from afstem.errors import StoreBusy
+from afstem.errors import RunError, StoreBusy
 
 SECONDS_BETWEEN_TRIES = 0.1
 
+StillHeld = Callable[[], None]
+"""Returns if a lock is still held, raises `RunError` if it was lost."""
+
 
 @contextmanager
-def held_alone(path: Path, wait_seconds: float, on_wait: Callable[[], None], what: str) -> Iterator[None]:
+def held_alone(path: Path, wait_seconds: float, on_wait: Callable[[], None], what: str) -> Iterator[StillHeld]:
     """Hold the lock; ``on_wait`` is called once if another process has it. Raises `StoreBusy` as `wait_for` does."""
+
+    def still_held() -> None:
+        # Whoever takes the file away by hand lets the next one lock another file of that name.
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(descriptor)):
+            raise RunError(f"{path} was taken away while it was held: nothing was changed, run again")
+
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
 
@@ -29,7 +38,7 @@ def held_alone(path: Path, wait_seconds: float, on_wait: Callable[[], None], wha
             return True
 
         wait_for(try_lock, wait_seconds, on_wait, what)
-        yield
+        yield still_held
     finally:
         os.close(descriptor)
 

@@ -25,7 +25,7 @@ from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
 from afstem.errors import LoginRefused, SourceUnavailable, UsageError, WorkerDied, told_without_content
 from afstem.evaluate import Terms, latest_time
-from afstem.file_lock import held_alone
+from afstem.file_lock import StillHeld, held_alone
 from afstem.finding_memory import KEY, remember
 from afstem.intake import Delivery, ExtractSummary, refuse, refuse_login, summarise, validate_extract, were_read
 from afstem.lookup import Citizens, Knowledge
@@ -488,7 +488,7 @@ def _exclusive(store: Store) -> AbstractContextManager[None]:
     return store.exclusive(WAIT_FOR_STORE.total_seconds(), lambda: _say_that_it_waits("the store"))
 
 
-def _landing_zone(settings: Settings) -> AbstractContextManager[None]:
+def _landing_zone(settings: Settings) -> AbstractContextManager[StillHeld]:
     """Keep out runs of another store that use the same landing zone: they would clear away what this one stages.
 
     It is also what is still held when a server has lost the lock of its store, while the report is published.

@@ -80,9 +80,10 @@ def own_server() -> Iterator[Server]:
             handle.cleanup()
 
 
-Mode = Literal["pass", "cut before", "cut after", "mute before", "mute after", "delay"]
+Mode = Literal["pass", "cut before", "cut after", "mute before", "mute after", "delay", "cut at marker"]
 """What becomes of the marked COMMIT: it is forwarded and answered; its connection is cut before it is forwarded, or
-when the server has answered; it is, or its answer is, withheld for ever; it is forwarded late."""
+when the server has answered; it is, or its answer is, withheld for ever; it is forwarded late. Or the connection is cut
+at the marker itself."""
 
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """As libpq sends it: a simple query of eleven bytes."""
@@ -153,6 +154,9 @@ class Proxy:
         is_marked = False
         while sent := await client.read(1 << 16):
             is_marked = is_marked or self._marker in sent
+            if is_marked and self._mode == "cut at marker" and not self.happened.is_set():
+                self.happened.set()
+                return
             if is_marked and sent == COMMIT and self._mode != "pass" and not self.happened.is_set():
                 self.happened.set()
                 if self._mode == "cut before":

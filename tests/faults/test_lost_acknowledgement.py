@@ -173,6 +173,32 @@ def test_a_lost_acknowledgement_of_a_load(mode: Mode, server: Server, prepared: 
     server.drop(database)
 
 
+# --- a connection that is lost before that ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"pg_try_advisory_lock", marks=pytest.mark.soak),
+        pytest.param(b"FROM contact_sources", marks=pytest.mark.soak),
+        pytest.param(b"FROM contact_rows", marks=pytest.mark.soak),
+        b"COPY ",
+    ],
+)
+def test_a_connection_that_is_lost_is_one_clear_line(
+    sent: bytes, server: Server, prepared: Prepared, expected: tuple[u.Behind, u.Behind], tmp_path: Path
+) -> None:
+    workspace, database = copy(server, prepared, tmp_path)
+    with Proxy(server, "cut at marker", sent) as proxy:
+        done = replace(workspace, store_url=proxy.url(database)).attempt(1, 0)
+        assert proxy.happened.is_set(), done.stderr
+    assert done.returncode == 1
+    assert "afstem: the store failed: PostgreSQL cannot be reached, or the connection was lost" in done.stderr
+    assert u.left_behind(workspace).runs == ()
+    assert what_is_wrong(done, workspace, expected) == []
+    server.drop(database)
+
+
 # --- crash ------------------------------------------------------------------------------------------------------------
 
 

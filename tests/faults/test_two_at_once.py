@@ -262,6 +262,24 @@ def test_a_transaction_that_outlives_its_session_is_waited_for(prepared: Prepare
         pass
 
 
+def test_a_lock_that_is_taken_away_by_hand_is_noticed(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    if prepared.server is not None:
+        return  # a session's lock cannot be taken away from it
+    workspace = prepared.copy()
+    applied = pipeline.apply
+
+    def take_away_and_apply(*arguments: Any) -> None:
+        (workspace.folder / "var" / "afstem.db.lock").unlink()
+        applied(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "apply", take_away_and_apply)
+        with pytest.raises(RunError, match=r"afstem\.db\.lock was taken away while it was held: nothing was changed"):
+            run(workspace)
+    assert read_store(workspace.folder) == ({}, set())
+    prepared.drop(workspace)
+
+
 # --- others who use the file ------------------------------------------------------------------------------------------
 
 
@@ -348,7 +366,15 @@ def with_own(workspace: Workspace, **paths: str) -> Workspace:
     return Existing(other, workspace.store_url)
 
 
-@pytest.mark.parametrize("own", [{"landing": "landing"}, {"reports": "reports"}, {}], ids=str)
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"landing": "landing"},
+        pytest.param({"reports": "reports"}, marks=pytest.mark.soak),
+        pytest.param({}, marks=pytest.mark.soak),
+    ],
+    ids=str,
+)
 def test_two_configurations_of_one_store(own: dict[str, str], prepared: Prepared) -> None:
     workspace = prepared.copy()
     other = with_own(workspace, **own)

@@ -19,6 +19,7 @@ import pyarrow as pa
 from sqlalchemy import Engine, insert, select
 
 from afstem.codelist import Codelist
+from afstem.file_lock import StillHeld
 from afstem.lookup import Citizens
 from afstem.permissions import Relations
 from afstem.store import ledger, lookup, migrations
@@ -35,7 +36,7 @@ from afstem.store.connection import (
     writing,
 )
 from afstem.store.ledger import ExtractRow, RunRow
-from afstem.store.lock import StillHeld, exclusive
+from afstem.store.lock import exclusive
 from afstem.store.lookup import CONFIRMATION_SCHEMA
 from afstem.store.reference_load import Normalise, ReferenceStamp, load_folder, read_stamps, was_loaded
 from afstem.store.tables import settings_kept

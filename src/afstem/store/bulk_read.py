@@ -12,7 +12,7 @@ from adbc_driver_manager import AdbcConnection, AdbcStatement
 from sqlalchemy import Engine
 
 from afstem.errors import RunError
-from afstem.store.connection import BUSY_SECONDS, LOST, other_copy_of_sqlite, sqlite_file
+from afstem.store.connection import BUSY_SECONDS, GOING_AWAY, LOST, other_copy_of_sqlite, sqlite_file
 
 ROWS_PER_BATCH = 65_536
 
@@ -28,7 +28,9 @@ def read_arrow(engine: Engine, query: str, parameters: tuple[str | int, ...]) ->
             return _read_sqlite(f"{file.absolute().as_uri()}?mode=rw", query, parameters)
     except adbc_driver_manager.Error as error:
         # Its message may quote what the database could not read.
-        name = LOST if sqlite_file(engine) is None and not error.sqlstate else error.sqlstate or type(error).__name__
+        name = error.sqlstate or type(error).__name__
+        if sqlite_file(engine) is None and (not error.sqlstate or error.sqlstate.startswith(GOING_AWAY)):
+            name = LOST
         raise RunError(f"the store failed: {name}, while reading") from None
 
 

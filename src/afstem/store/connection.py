@@ -228,7 +228,7 @@ def describe(error: Exception) -> str:
         constraint = broken[1] if broken else None
     elif psycopg and isinstance(original, psycopg.OperationalError) and not original.sqlstate:
         return f"the store failed: {LOST}"
-    elif psycopg and isinstance(original, psycopg.Error) and (original.sqlstate or "").startswith(_GOING_AWAY):
+    elif psycopg and isinstance(original, psycopg.Error) and (original.sqlstate or "").startswith(GOING_AWAY):
         return f"the store failed: {LOST} (SQLSTATE {original.sqlstate})"
     elif psycopg and isinstance(original, psycopg.Error):
         name = f"SQLSTATE {original.sqlstate}" if original.sqlstate else type(original).__name__
@@ -239,7 +239,7 @@ def describe(error: Exception) -> str:
 
 
 LOST = "PostgreSQL cannot be reached, or the connection was lost"
-_GOING_AWAY = ("08", "57P", "25P03")
+GOING_AWAY = ("08", "57P", "25P03")
 """SQLSTATEs of a lost connection, of a server that is shut down or starts, and of a session ended for idling."""
 
 

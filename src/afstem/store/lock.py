@@ -10,16 +10,13 @@ from contextlib import contextmanager, suppress
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from afstem.file_lock import held_alone, wait_for
+from afstem.file_lock import StillHeld, held_alone, wait_for
 from afstem.store.connection import WRITING_KEY, clean_errors, sqlite_file
 
 ADVISORY_KEY = 0x61667374656D
 """The key of PostgreSQL's advisory lock, ``afstem`` in ASCII; such locks belong to one database."""
 
 STORE = "the store"
-
-StillHeld = Callable[[], None]
-"""Returns if the lock is still held, raises `RunError` if the connection that held it is gone."""
 
 
 @contextmanager
@@ -33,8 +30,8 @@ def exclusive(engine: Engine, wait_seconds: float, on_wait: Callable[[], None]) 
         with _advisory_lock(engine, wait_seconds, on_wait) as still_held:
             yield still_held
         return
-    with held_alone(file.with_name(file.name + ".lock"), wait_seconds, on_wait, STORE):
-        yield lambda: None  # a file lock is not lost while the process lives
+    with held_alone(file.with_name(file.name + ".lock"), wait_seconds, on_wait, STORE) as still_held:
+        yield still_held
 
 
 @contextmanager
