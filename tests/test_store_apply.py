@@ -18,7 +18,7 @@ from afstem.finding_memory import MEMORY_SCHEMA
 from afstem.packed import pack
 from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers, numbers_and_types
 from afstem.schema import NO_TIME, ContactType
-from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
+from afstem.store import AppliedCounts, ExtractRow, RunRow, Store, committing
 from afstem.store.connection import open_engine, reading
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -344,6 +344,24 @@ def test_a_commit_that_is_lost_before_it_was_done_is_a_failure(
     assert caplog.text == ""  # SQLAlchemy's pool would tell the driver's exception
     assert str(A) not in repr(failed.value)
     assert everything(store) == before
+
+
+def test_a_commit_that_is_refused_stands_in_nobodys_way(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full, say: the connection lives, and holds what would keep everybody from looking."""
+    before = everything(store)
+    dialect = store._engine.dialect
+
+    def refused_commit(connection: PoolProxiedConnection) -> None:
+        raise dialect.loaded_dbapi.OperationalError(f"disk full, {A}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dialect, "do_commit", refused_commit)
+        patched.setattr(committing, "RECONNECT_SECONDS", 0)  # the transaction that looks is refused too
+        with pytest.raises(RunError) as failed:
+            apply_first(store)
+    assert str(A) not in repr(failed.value)
+    assert everything(store) == before
+    apply_first(store)
 
 
 def test_a_commit_waits_for_proof_that_the_lock_is_still_held(store_url: str) -> None:

@@ -22,7 +22,7 @@ RUN = b"INSERT INTO runs"
 
 LOAD = b"DELETE FROM reference_columns"
 
-IMPATIENT = {"afstem.store.connection.ANSWER_SECONDS": 3, "afstem.store.commit.RECONNECT_SECONDS": 2}
+IMPATIENT = {"afstem.store.connection.ANSWER_SECONDS": 3, "afstem.store.committing.RECONNECT_SECONDS": 2}
 """How long it waits for a server that says nothing, and for one that is gone."""
 
 DONE = 0
@@ -277,9 +277,9 @@ def append_until_it_works(url: str, attempt: int) -> None:
 
 def believe_that_it_failed() -> None:
     """Plant a program that takes a COMMIT without an answer for one that failed."""
-    from afstem.store import commit
+    from afstem.store import committing
 
-    commit._found = lambda *_: False
+    committing._found = lambda *_: False
 
 
 @pytest.mark.soak

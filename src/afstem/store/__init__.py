@@ -24,7 +24,7 @@ from afstem.lookup import Citizens
 from afstem.permissions import Relations
 from afstem.store import ledger, lookup, migrations
 from afstem.store.apply import AppliedCounts, apply_run
-from afstem.store.commit import commit
+from afstem.store.committing import commit
 from afstem.store.connection import (
     clean_errors,
     connected_to_write,

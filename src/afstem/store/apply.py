@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Table, delete, func, insert, select
 
 from afstem.schema import NO_TIME
 from afstem.store.columns import insert_columns, upsert_columns
-from afstem.store.commit import commit
+from afstem.store.committing import commit
 from afstem.store.connection import clean_errors, connected_to_write
 from afstem.store.ledger import ExtractRow, RunRow, read_run, write_extracts, write_run
 from afstem.store.tables import (
