@@ -23,7 +23,7 @@ import numpy as np
 
 from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
-from afstem.errors import LoginRefused, SourceUnavailable, UsageError, WorkerDied, told_without_content
+from afstem.errors import LoginRefused, RunError, SourceUnavailable, UsageError, WorkerDied, told_without_content
 from afstem.evaluate import Terms, latest_time
 from afstem.file_lock import StillHeld, held_alone
 from afstem.finding_memory import KEY, remember
@@ -387,7 +387,12 @@ def publish(run: Run) -> None:
     """Give the report its name, and clear away what was staged."""
     publication.publish(run.settings.reports, run.plan.run_id)
     if not run.plan.dry_run:
-        run.store.mark_published(run.plan.run_id)
+        try:
+            run.store.mark_published(run.plan.run_id)
+        except RunError as error:
+            # All that was asked for is done and stands: to call it failed would be wrong.
+            log.warning("%s is applied and published; the next run notes that in the store: %s", run.plan.run_id, error)
+            return
     run.folder.remove()
 
 

@@ -199,6 +199,20 @@ def test_a_connection_that_is_lost_is_one_clear_line(
     server.drop(database)
 
 
+def test_a_connection_that_is_lost_when_all_is_done_is_no_failure(
+    server: Server, prepared: Prepared, expected: tuple[u.Behind, u.Behind], tmp_path: Path
+) -> None:
+    workspace, database = copy(server, prepared, tmp_path)
+    with Proxy(server, "cut at marker", b"UPDATE runs SET report_published", stays_away=True) as proxy:
+        done = replace(workspace, store_url=proxy.url(database)).attempt(1, 0)
+        assert proxy.happened.is_set(), done.stderr
+    assert done.returncode == DONE
+    assert "is applied and published; the next run notes that in the store" in done.stderr
+    assert what_is_wrong(done, workspace, expected) == []
+    assert len(u.left_behind(workspace).runs) == 2
+    server.drop(database)
+
+
 # --- crash ------------------------------------------------------------------------------------------------------------
 
 
