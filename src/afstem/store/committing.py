@@ -40,8 +40,10 @@ def _found(engine: Engine, is_committed: Callable[[Connection], bool], failure: 
     while True:
         try:
             # Alone: it waits for the transaction if that is still on its way, which reading would overlook.
-            with connected_to_write(engine, alone=True) as connection, connection.begin():
-                return is_committed(connection)
+            with connected_to_write(engine, alone=True) as connection, connection.begin() as looking:
+                found = is_committed(connection)
+                looking.rollback()
+                return found
         except DBAPIError:
             if time.monotonic() >= deadline:
                 raise RunError(
