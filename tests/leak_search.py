@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -46,7 +47,8 @@ class Secrets:
     phones: frozenset[str]
     emails: frozenset[str]
     _of_digits: dict[str, str] = field(default_factory=dict, init=False)
-    _of_octets: dict[bytes, str] = field(default_factory=dict, init=False)
+    _of_integers: dict[int, str] = field(default_factory=dict, init=False)
+    _by_domain: dict[str, set[str]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for number in self.numbers:
@@ -58,7 +60,9 @@ class Secrets:
         self._of_digits.update((phone, phone) for phone in self.phones)
         for secret in self.numbers | self.phones:
             for order in ("little", "big"):
-                self._of_octets[int(secret).to_bytes(8, order)] = secret
+                self._of_integers[int.from_bytes(int(secret).to_bytes(8, order), "little")] = secret
+        for email in self.emails:
+            self._by_domain.setdefault(_after_at(email, email.index("@")), set()).add(email)
 
     def found_in(self, content: bytes, depth: int = DEEPEST) -> set[str]:
         """The secrets that stand in the content, in the spelling in which they were given."""
@@ -74,19 +78,33 @@ class Secrets:
         if not text.isascii():
             text = _NOT_ASCII.sub(lambda match: _plain(match[0]), text)
         found = set()
-        runs = "\n".join(re.sub("[^0-9]", "", run) for run in _DIGIT_RUN.findall(text))
-        if runs:
-            found = {secret for spelling, secret in self._of_digits.items() if spelling in runs}
+        # Whatever the length of a text, each of its places is looked up, not each secret searched for.
+        runs = {re.sub("[^0-9]", "", run) for run in _DIGIT_RUN.findall(text)}
+        lengths = {len(spelling) for spelling in self._of_digits}
+        for run in runs:
+            places = ((begin, begin + length) for length in lengths for begin in range(len(run) - length + 1))
+            found |= {self._of_digits[run[begin:end]] for begin, end in places if run[begin:end] in self._of_digits}
         if "@" in text:
             small = text.lower()
-            found |= {email for email in self.emails if email in small}
+            for at in (match.start() for match in re.finditer("@", small)):
+                emails = self._by_domain.get(_after_at(small, at), ())
+                found |= {email for email in emails if small.startswith(email, max(at - email.index("@"), 0))}
         return found
 
     def _as_integers(self, content: bytes) -> set[str]:
         """Eight bytes only: four happen to be those of some number too often."""
         if b"\0\0\0" not in content:
             return set()
-        return {secret for octets, secret in self._of_octets.items() if octets in content}
+        secrets = np.array(list(self._of_integers), np.uint64)
+        found: set[str] = set()
+        for begin in range(8):
+            integers = np.frombuffer(content, "<u8", count=max(len(content) - begin, 0) // 8, offset=begin)
+            found |= {self._of_integers[integer] for integer in integers[np.isin(integers, secrets)].tolist()}
+        return found
+
+
+def _after_at(text: str, at: int) -> str:
+    return text[at + 1 : at + 5]
 
 
 @cache

@@ -376,6 +376,23 @@ def test_a_commit_that_is_lost_before_it_was_done_is_a_failure(
     assert everything(store) == before
 
 
+def test_a_commit_that_is_refused_stands_in_nobodys_way(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full, say: the connection lives, and holds what would keep everybody from looking."""
+    before = everything(store)
+    dialect = store._engine.dialect
+
+    def refused_commit(connection: PoolProxiedConnection) -> None:
+        raise dialect.loaded_dbapi.OperationalError(f"disk full, {A}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dialect, "do_commit", refused_commit)
+        with pytest.raises(RunError, match="nothing was changed, run again") as failed:
+            apply_first(store)
+    assert str(A) not in repr(failed.value)
+    assert everything(store) == before
+    apply_first(store)
+
+
 def test_a_commit_waits_for_proof_that_the_lock_is_still_held(store_url: str) -> None:
     """PostgreSQL: another run may have begun once the session that held the lock is gone."""
     if store_url.startswith("sqlite"):

@@ -35,6 +35,7 @@ from afstem.errors import (
     told_without_content,
 )
 from afstem.evaluate import Terms, latest_time
+from afstem.file_lock import StillHeld, held_alone
 from afstem.finding_memory import KEY, remember
 from afstem.hold import reasons_to_hold
 from afstem.intake import (
@@ -192,8 +193,10 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
     store = Store.open(settings.store_url)
     try:
         store.upgrade()
-        with _exclusive(store):
+        with ExitStack() as held:
+            held.enter_context(_exclusive(store))
             _make_folders(settings)
+            held.enter_context(_landing_zone(settings))
             if not request.dry_run:
                 finish_interrupted(settings, store)
             release = _to_release(request, store, request.actors or tuple(actors))
@@ -208,6 +211,7 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
                 actors=tuple(sorted(request.actors or actors)),
                 release=release,
                 dry_run=request.dry_run,
+                store=store.name(),
             )
             run = Run.of_plan(plan, settings, store, workers)
             run.folder.begin(plan)
@@ -486,10 +490,15 @@ def _publish_applied(folder: RunFolder, settings: Settings, store: Store) -> Non
     try:
         with told_without_content():
             publication.publish(settings.reports, folder.run_id)
+    except RunError as error:
+        raise RunError(f"{folder.run_id} was applied, and the next run publishes its report; {error}") from None
+    try:
+        with told_without_content():
             store.mark_published(folder.run_id)
             folder.remove()
     except RunError as error:
-        raise RunError(f"{folder.run_id} was applied, and the next run publishes its report; {error}") from None
+        # All that was asked for is done and stands: to call it failed would be wrong.
+        log.warning("%s is applied and published; the next run clears up after it: %s", folder.run_id, error)
 
 
 def finish_interrupted(settings: Settings, store: Store) -> None:
@@ -497,7 +506,10 @@ def finish_interrupted(settings: Settings, store: Store) -> None:
     committed = store.unpublished_runs()
     for unfinished in settings.landing.glob("*/.*"):
         unfinished.unlink()
+    name = store.name()
     for folder in RunFolder.all(settings.landing):
+        if not folder.is_of(name):
+            continue
         if folder.run_id not in committed:
             if store.run(folder.run_id) is None:
                 log.warning("%s was interrupted before it had been applied; nothing of it counts", folder.run_id)
@@ -596,7 +608,18 @@ def load_reference(config: Path, folder: Path) -> dict[str, int]:
 
 
 def _exclusive(store: Store) -> AbstractContextManager[None]:
-    return store.exclusive(
-        WAIT_FOR_STORE.total_seconds(),
-        lambda: log.warning("another run or reference load holds the store; waiting up to %s for it", WAIT_FOR_STORE),
-    )
+    return store.exclusive(WAIT_FOR_STORE.total_seconds(), lambda: _say_that_it_waits("the store"))
+
+
+def _landing_zone(settings: Settings) -> AbstractContextManager[StillHeld]:
+    """Keep out runs of another store that use the same landing zone: they would clear away what this one stages.
+
+    It is also what is still held when a server has lost the lock of its store, while the report is published.
+    """
+    zone = f"the landing zone {settings.landing}"
+    lock = settings.landing / ".lock"
+    return held_alone(lock, WAIT_FOR_STORE.total_seconds(), lambda: _say_that_it_waits(zone), zone)
+
+
+def _say_that_it_waits(what: str) -> None:
+    log.warning("another run or reference load holds %s; waiting up to %s for it", what, WAIT_FOR_STORE)

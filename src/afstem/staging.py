@@ -49,6 +49,8 @@ class Plan:
     actors: tuple[str, ...]
     release: tuple[str, ...]
     dry_run: bool
+    store: str
+    """Which store it is for (`Store.name`): another one may use the same landing zone."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {
@@ -67,6 +69,7 @@ class Plan:
             actors=tuple(content["actors"]),
             release=tuple(content["release"]),
             dry_run=content["dry_run"],
+            store=content["store"],
         )
 
 
@@ -96,6 +99,13 @@ class RunFolder:
 
     def plan(self) -> Plan:
         return Plan.from_json(read_json(self.path / "plan.json"))
+
+    def is_of(self, store: str) -> bool:
+        """Whether it is that store's to finish or to clear away; nobody needs one that died before it had a plan."""
+        try:
+            return self.plan().store == store
+        except (OSError, ValueError, KeyError):
+            return True
 
     def write_delivery(self, actor: str, delivery: dict[str, Any]) -> None:
         self._write(self.path / "actors" / f"{actor}.json", as_json(delivery))

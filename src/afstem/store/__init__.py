@@ -4,6 +4,7 @@ SQLite and PostgreSQL, one set of tables (`tables`), brought up to date by `migr
 raises gets out (`connection`).
 """
 
+import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,11 +19,15 @@ import pyarrow as pa
 from sqlalchemy import Engine, insert, select
 
 from afstem.codelist import Codelist
+from afstem.file_lock import StillHeld
 from afstem.lookup import Citizens
 from afstem.permissions import Relations
 from afstem.store import ledger, lookup, migrations
 from afstem.store.apply import AppliedCounts, apply_run
+from afstem.store.committing import commit
 from afstem.store.connection import (
+    clean_errors,
+    connected_to_write,
     make_sqlite_file,
     open_engine,
     reading,
@@ -31,9 +36,9 @@ from afstem.store.connection import (
     writing,
 )
 from afstem.store.ledger import ExtractRow, ExtractState, ForgottenRun, HeldExtract, RunRow
-from afstem.store.lock import StillHeld, exclusive
+from afstem.store.lock import exclusive
 from afstem.store.lookup import CONFIRMATION_SCHEMA
-from afstem.store.reference_load import Normalise, ReferenceStamp, load_folder, read_stamps
+from afstem.store.reference_load import Normalise, ReferenceStamp, load_folder, read_stamps, was_loaded
 from afstem.store.tables import settings_kept
 
 __all__ = [
@@ -168,6 +173,10 @@ class Store:
             kept = select(settings_kept.c.value).where(settings_kept.c.name == TOKEN_KEY)
             return bytes.fromhex(connection.execute(kept).scalar_one())
 
+    def name(self) -> str:
+        """A name that no other store has, and that tells nothing of it."""
+        return hashlib.sha256(b"afstem store " + self.token_key()).hexdigest()[:16]
+
     # --- the ledger -------------------------------------------------------------------------------------------------
 
     def next_source_no(self) -> int:
@@ -251,9 +260,14 @@ class Store:
         ``normalise`` gives the stored form of contact values, ``zone`` the zone of times without an offset. Returns
         the rows by file. Raises `UsageError` naming file, line and column of the first fault.
         """
-        with writing(self._engine) as connection:
-            rows = load_folder(connection, folder, codelist, normalise, zone, loaded_at)
-            self._check_lock()
+        with clean_errors(self._engine), connected_to_write(self._engine) as connection:
+            transaction = connection.begin()
+            try:
+                rows = load_folder(connection, folder, codelist, normalise, zone, loaded_at)
+                self._check_lock()
+                commit(self._engine, transaction, lambda found: was_loaded(found, rows, loaded_at))
+            finally:
+                transaction.close()  # rolls back what was not committed
             return rows
 
     def reference_stamps(self) -> dict[str, ReferenceStamp]:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, Table, and_, case, delete, func, insert, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from afstem.errors import StoreFailed
 from afstem.schema import NO_TIME, Change
 from afstem.store.columns import insert_columns, upsert_columns
-from afstem.store.connection import clean_errors, connected_to_write, describe
+from afstem.store.committing import commit
+from afstem.store.connection import clean_errors, connected_to_write
 from afstem.store.ledger import ExtractRow, RunRow, keep_manifest_digest, read_run, write_extracts, write_run
 from afstem.store.tables import (
     confirmations,
@@ -48,7 +47,6 @@ def apply_run(
     dry_run: bool,
 ) -> AppliedCounts:
     """Write a whole run, or nothing; see `Store.apply`."""
-    uncertain: DBAPIError | None = None
     with clean_errors(engine), connected_to_write(engine) as connection:
         transaction = connection.begin()
         try:
@@ -73,14 +71,9 @@ def apply_run(
             if dry_run:
                 return counts
             still_held()
-            try:
-                transaction.commit()
-            except DBAPIError as error:
-                uncertain = error
+            commit(engine, transaction, lambda found: read_run(found, run.run_id) is not None)
         finally:
             transaction.close()  # rolls back what was not committed
-    if uncertain is not None:
-        _settle_commit(engine, run, uncertain)
     return counts
 
 
@@ -112,25 +105,6 @@ def _let_numbers_roll_back(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         name = select(func.pg_get_serial_sequence(history_rows.name, history_rows.c.history_no.name))
         connection.exec_driver_sql(f"ALTER SEQUENCE {connection.execute(name).scalar_one()} INCREMENT BY 1")
-
-
-def _settle_commit(engine: Engine, run: RunRow, failure: DBAPIError) -> None:
-    """After a COMMIT that failed: return if the run is in the store, raise `StoreFailed` if it is not.
-
-    Inserting the same key waits for a commit that is still on its way, which reading would overlook.
-    """
-    try:
-        with connected_to_write(engine) as connection, connection.begin() as transaction:
-            write_run(connection, run)
-            transaction.rollback()
-    except IntegrityError:
-        return
-    except DBAPIError:
-        raise StoreFailed(
-            f"{describe(failure, engine)}; it was lost during COMMIT and does not answer: "
-            "the next run finds out whether this one counts, and doubles nothing"
-        ) from None
-    raise StoreFailed(describe(failure, engine)) from None
 
 
 def _write_sources(connection: Connection, run: RunRow, extracts: list[ExtractRow]) -> None:

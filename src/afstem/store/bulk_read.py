@@ -12,7 +12,7 @@ from adbc_driver_manager import AdbcConnection, AdbcStatement
 from sqlalchemy import Engine
 
 from afstem.errors import StoreFailed
-from afstem.store.connection import BUSY_SECONDS, other_copy_of_sqlite, sqlite_file
+from afstem.store.connection import BUSY_SECONDS, GOING_AWAY, LOST, other_copy_of_sqlite, sqlite_file
 
 ROWS_PER_BATCH = 65_536
 
@@ -28,7 +28,10 @@ def read_arrow(engine: Engine, query: str, parameters: tuple[str | int, ...]) ->
             return _read_sqlite(f"{file.absolute().as_uri()}?mode=rw", query, parameters)
     except adbc_driver_manager.Error as error:
         # Its message may quote what the database could not read.
-        said = f"the store failed: {error.sqlstate or type(error).__name__} while reading"
+        name = error.sqlstate or type(error).__name__
+        if file is None and (not error.sqlstate or error.sqlstate.startswith(GOING_AWAY)):
+            name = LOST
+        said = f"the store failed: {name}, while reading"
         # SQLite writes into its folder even to read.
         raise StoreFailed(f"{said}: see that {file.parent} can be written and has room" if file else said) from None
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,26 @@ SQLITE_PREFIX = "sqlite:///"
 BUSY_SECONDS = 30
 """How long SQLite waits for an outsider (a shell, a backup) that writes to the file."""
 
+WRITING_KEY = 0x61667374656E
+"""The key of the advisory lock that every transaction that writes to PostgreSQL shares, and holds to its end."""
+
+ANSWER_SECONDS = 600
+"""A server that has not answered a statement for so long will not: the longest of a country's night takes a tenth."""
+
+LIFE_SIGNS = {"connect_timeout": "30", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+LIFE_SIGNS |= {"tcp_user_timeout": "60000"}
+"""libpq's parameters, so that a host or a network that is gone is noticed within a minute; a URL may set others."""
+
+SERVER_SETTINGS = {
+    "timezone": "UTC",
+    "client_encoding": "UTF8",
+    # The same from the other side: a client that is gone must not hold the store for hours.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "idle_in_transaction_session_timeout": f"{ANSWER_SECONDS}s",
+}
+
 _SQLITE_CONSTRAINT = re.compile(r"[A-Z ]+ constraint failed: ([\w., ]+)")
 
 
@@ -66,12 +87,7 @@ def open_engine(url: str) -> Engine:
     if backend not in DRIVERS or parsed.drivername not in (backend, DRIVERS[backend]):
         raise UsageError(f"store.url must begin with sqlite:/// or {DRIVERS['postgresql']}://")
     if backend == "postgresql":
-        return create_engine(
-            parsed.set(drivername=DRIVERS[backend]),
-            **POOL,
-            hide_parameters=True,
-            connect_args={"options": "-c timezone=UTC -c client_encoding=UTF8"},
-        )
+        return _postgresql_engine(parsed.set(drivername=DRIVERS[backend]))
     if parsed.host or parsed.database is None or parsed.database in ("", ":memory:"):
         raise UsageError("store.url must name a file: sqlite:///path/to/afstem.db")
     return _sqlite_engine(Path(parsed.database))
@@ -91,6 +107,10 @@ def make_sqlite_file(path: Path) -> None:
         os.close(descriptor)
         sync(path.parent)
     except FileExistsError:
+        if path.stat().st_nlink > 1:
+            raise UsageError(
+                f"store.url: {path} has two names (a hard link), and SQLite would keep a log for each: remove the other"
+            ) from None
         return
     except OSError as error:
         if trouble := DiskTrouble.of(error):
@@ -120,14 +140,14 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def connected_to_write(engine: Engine) -> Iterator[Connection]:
-    """A connection whose transactions take SQLite's write lock at BEGIN.
+def connected_to_write(engine: Engine, *, alone: bool = False) -> Iterator[Connection]:
+    """A connection whose transactions take SQLite's write lock at BEGIN, or share PostgreSQL's `WRITING_KEY`.
 
-    A transaction that reads first and asks for the lock later is refused at once, without waiting, when somebody
-    else has written in between.
+    An SQLite transaction that reads first and asks for the lock later is refused at once, without waiting, when
+    somebody else has written in between. ``alone`` waits for every other transaction that writes.
     """
     with _connected(engine) as connection:
-        yield connection.execution_options(afstem_writes=True)
+        yield connection.execution_options(afstem_writes="alone" if alone else "shared")
 
 
 @contextmanager
@@ -204,10 +224,17 @@ def describe(error: Exception, engine: Engine) -> str:
     psycopg = sys.modules.get("psycopg")
     if isinstance(original, sqlite3.Error):
         name = getattr(original, "sqlite_errorname", None) or type(original).__name__
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return (
+                f"the store failed: {name}: another program has kept the file locked for {BUSY_SECONDS} s: "
+                "end what it does, and run again"
+            )
         broken = _SQLITE_CONSTRAINT.fullmatch(str(original))
         constraint = broken[1] if broken else None
     elif psycopg and isinstance(original, psycopg.OperationalError) and not original.sqlstate:
-        return "the store failed: PostgreSQL cannot be reached, or the connection was lost"
+        return f"the store failed: {LOST}"
+    elif psycopg and isinstance(original, psycopg.Error) and (original.sqlstate or "").startswith(GOING_AWAY):
+        return f"the store failed: {LOST} (SQLSTATE {original.sqlstate})"
     elif psycopg and isinstance(original, psycopg.Error):
         name = f"SQLSTATE {original.sqlstate}" if original.sqlstate else type(original).__name__
         constraint = original.diag.constraint_name
@@ -231,23 +258,67 @@ _REMEDIES = {
 """What to do about an error name or SQLSTATE that begins like this."""
 
 
+LOST = "PostgreSQL cannot be reached, or the connection was lost"
+GOING_AWAY = ("08", "57P", "25P03")
+"""SQLSTATEs of a lost connection, of a server that is shut down or starts, and of a session ended for idling."""
+
+
 def _sqlite_engine(path: Path) -> Engine:
+    path = path.resolve()  # whatever links lead to it, the store has one log and one lock beside it
+
     def connect() -> sqlite3.Connection:
         # mode=rw: a connection never creates the file, so that it cannot come into being with the umask's mode.
         # No isolation level: the driver begins no transaction of its own; `_begin` does, DDL included.
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_SECONDS
-        )
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_SECONDS)
         for pragma in SQLITE_PRAGMAS:
             connection.execute(pragma)
         return connection
 
-    url = URL.create("sqlite+pysqlite", database=str(path.absolute()))
+    url = URL.create("sqlite+pysqlite", database=str(path))
     engine = create_engine(url, creator=connect, **POOL, hide_parameters=True)
     event.listen(engine, "begin", _begin)
     return engine
 
 
 def _begin(connection: Connection) -> Any:
-    writes = connection.get_execution_options().get("afstem_writes", False)
+    writes = connection.get_execution_options().get("afstem_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url.update_query_dict({name: value for name, value in LIFE_SIGNS.items() if name not in url.query}),
+        **POOL,
+        hide_parameters=True,
+        connect_args={"options": " ".join(f"-c {name}={value}" for name, value in SERVER_SETTINGS.items())},
+    )
+    event.listen(engine, "do_connect", _connect_to_postgresql)
+    event.listen(engine, "begin", _say_that_it_writes)
+    return engine
+
+
+def _connect_to_postgresql(_: Any, __: Any, arguments: Any, parameters: Any) -> Any:
+    return _answering_connection().connect(*arguments, **parameters)
+
+
+@cache
+def _answering_connection() -> Any:
+    """psycopg's connection, which takes a while to import, but for this: it does not wait for an answer for ever."""
+    import psycopg
+
+    class AnsweringConnection(psycopg.Connection[Any]):
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            try:
+                return super().wait(gen, interval, ANSWER_SECONDS if timeout is None else timeout)
+            except psycopg.errors._WaitTimeout:
+                self.pgconn.finish()
+                raise psycopg.OperationalError from None
+
+    return AnsweringConnection
+
+
+def _say_that_it_writes(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("afstem_writes")
+    if writes:
+        shared = "" if writes == "alone" else "_shared"
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{shared}({WRITING_KEY})")

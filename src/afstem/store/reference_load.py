@@ -81,6 +81,12 @@ def read_stamps(connection: Connection) -> dict[str, ReferenceStamp]:
     }
 
 
+def was_loaded(connection: Connection, rows: Mapping[str, int], loaded_at: datetime) -> bool:
+    """Whether this load is in the store: its stamps tell, for it replaces all of its files or none."""
+    stamps = read_stamps(connection)
+    return all(name in stamps and stamps[name].loaded_at == loaded_at for name in rows)
+
+
 def _load_citizens(load: _Load, path: Path) -> int:
     seen = _Seen(path, "personnummer", "the citizen stands twice")
     statuses = []
