@@ -23,7 +23,7 @@ from afstem.errors import Unreadable
 MAX_ROWS = 100_000_000
 """Each citizen's three contact types, five times over."""
 
-MAX_ROWS_PER_BYTE = 100
+MAX_ROWS_PER_BYTE = 10
 FREE_ROWS = 10_000
 """A citizen's number alone takes more than a byte; only rows without content are packed tighter than this."""
 
@@ -122,6 +122,8 @@ def _broken_is_unreadable() -> Iterator[None]:
     """What a broken Parquet file makes Arrow raise becomes `Unreadable`; a failing disk stays what it is."""
     try:
         yield
+    except pa.ArrowMemoryError:  # it is also an ArrowException
+        raise
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
