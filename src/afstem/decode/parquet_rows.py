@@ -80,10 +80,10 @@ class ParquetReader(ExtractReader):
             for group in range(file.metadata.num_row_groups):
                 rows_at_a_time = ROWS_AT_A_TIME
                 with _broken_is_unreadable():
-                    if _has_short_dictionaries(raw, file.metadata.row_group(group)):
-                        rows_at_a_time *= MAX_CELL_BYTES // parquet_dictionaries.SHORT_BYTES
+                    if doubtful := _doubtful_dictionaries(raw, file.metadata.row_group(group)):
+                        _refuse_long_dictionaries(preview, group, [name for name in self._texts if name in doubtful])
                     else:
-                        _refuse_long_dictionaries(preview, group)
+                        rows_at_a_time *= MAX_CELL_BYTES // parquet_dictionaries.SHORT_BYTES
                 batches = file.iter_batches(rows_at_a_time, row_groups=[group], use_threads=False)
                 while True:
                     with _broken_is_unreadable():
@@ -143,14 +143,18 @@ def _refuse_too_large(metadata: pq.FileMetaData, file_bytes: int) -> None:
             raise Unreadable("too-large")
 
 
-def _has_short_dictionaries(file: BinaryIO, group: pq.RowGroupMetaData) -> bool:
+def _doubtful_dictionaries(file: BinaryIO, group: pq.RowGroupMetaData) -> set[str]:
+    """The columns of texts or bytes whose dictionaries are not proved to hold short values only."""
     texts = [chunk for chunk in map(group.column, range(group.num_columns)) if chunk.physical_type == "BYTE_ARRAY"]
-    return all(parquet_dictionaries.are_short(file, chunk) for chunk in texts)
+    return {chunk.path_in_schema for chunk in texts if not parquet_dictionaries.are_short(file, chunk)}
 
 
-def _refuse_long_dictionaries(preview: pq.ParquetFile, group: int) -> None:
-    """Look at each dictionary of a row group before its values are repeated over the rows."""
-    for batch in preview.iter_batches(1, row_groups=[group], use_threads=False):
+def _refuse_long_dictionaries(preview: pq.ParquetFile, group: int, columns: list[str]) -> None:
+    """Look at the dictionaries of some columns of a row group before their values are repeated over the rows.
+
+    Of others no more is read: Arrow cannot give a column in the encodings DELTA as a dictionary.
+    """
+    for batch in preview.iter_batches(1, row_groups=[group], columns=columns, use_threads=False):
         for column in batch.columns:
             if pa.types.is_dictionary(column.type) and _is_text(column.type):
                 _refuse_long_cells(column.dictionary)
