@@ -22,11 +22,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
+from afstem.arrow_set_up import set_up_memory
 from afstem.errors import WorkerDied
 
 Result = TypeVar("Result")
 
-MEMORY_BYTES = 768 * 2**20
+MEMORY_BYTES = 640 * 2**20
 """What reading one file may take on top of what the worker holds already, such as the citizens of the store.
 
 An extract is read and judged in batches, so that five million records take no more than fifty thousand; the most that
@@ -38,8 +39,12 @@ CPU_SECONDS_PER_MEGABYTE = 20.0
 """Of the file as delivered. The slowest legal megabyte is one of which every value is odd and distinct, so that the
 libraries must be asked: some 60,000 records in packed Parquet, at 30,000 a second."""
 
-WALL_SECONDS_PER_CPU_SECOND = 20
+WALL_SECONDS_PER_CPU_SECOND = 60
 """A worker that waits for ever uses no CPU. On a machine so busy that this is reached, the file is tried again."""
+
+MEMORY_KEPT = 256 * 2**20
+"""A worker that has grown more than this by a file gives back what it has freed (`arrow_set_up` has it kept), or each
+hostile file could take as much again as the one before."""
 
 _PR_SET_PDEATHSIG = 1
 _PAGES_OF_DATA = 5
@@ -175,6 +180,7 @@ def workers(
     ``fork`` is quick and shares memory, and only for a process that has no other threads yet; ``forkserver`` starts
     each when its first work comes. ``on_records`` hears, from threads, how many more records were judged.
     """
+    set_up_memory()  # Arrow's own pool takes a gigabyte from the system before it is needed: no limit could be told
     all_of_them = [_Worker(start) for _ in range(processes)]
     idle: SimpleQueue[_Worker] = SimpleQueue()
     for worker in all_of_them:
@@ -207,7 +213,7 @@ def limited(file_bytes: int) -> Iterator[None]:
         yield
         return
     seconds = CPU_SECONDS + CPU_SECONDS_PER_MEGABYTE * file_bytes / 1e6
-    held = int(Path("/proc/self/statm").read_text().split()[_PAGES_OF_DATA]) * resource.getpagesize()
+    held = _data_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     memory = held + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_DATA, (memory if soft == resource.RLIM_INFINITY else min(soft, memory), hard))
@@ -220,12 +226,20 @@ def limited(file_bytes: int) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        if _data_bytes() > held + MEMORY_KEPT:
+            with contextlib.suppress(AttributeError):  # another C library than glibc
+                ctypes.CDLL(None).malloc_trim(0)
+
+
+def _data_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[_PAGES_OF_DATA]) * resource.getpagesize()
 
 
 def _work(pipe: "Connection") -> None:
     """In a worker: do what comes through the pipe, until nothing comes."""
     global _told
     _told = pipe
+    set_up_memory()
     # A worker waits for work on a pipe of which workers begun after it hold the other end as well: for ever, if its
     # parent was killed.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
