@@ -59,6 +59,17 @@ def test_blocks_are_the_content_cut_at_line_ends(
     assert all(len(block) >= batch_bytes for block in found[:-1])
 
 
+@given(st.lists(st.sampled_from([b"{}\n", b"\n", b"a{{{{{{{{{{\n"]), min_size=1).map(b"".join), st.integers(1, 5))
+def test_a_block_of_many_records_is_cut_at_line_ends(content: bytes, at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "MAX_RECORDS_AT_ONCE", at_once)
+        found = list(blocks._cut(content, (b"\n", b"{")))
+    assert b"".join(found) == content
+    for block in found:
+        assert block.endswith(b"\n")
+        assert block.count(b"\n") == 1 or block.count(b"\n") + block.count(b"{") <= at_once
+
+
 def reason_of(path: Path, name: str, content: bytes) -> str:
     path.write_bytes(content)
     with pytest.raises(Unreadable) as caught:
@@ -106,6 +117,13 @@ def test_gzip_output_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(blocks, "MAX_UNPACKED_BYTES", 2**20)
     content = HEADER + b"1,2,3\n" * 2**18
     assert reason_of(tmp_path / "x", "x.csv.gz", gzip.compress(content, mtime=0)) == "too-large"
+
+
+def test_gzip_output_is_limited_by_what_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "FREE_UNPACKED_BYTES", 2**16)
+    packed = gzip.compress(HEADER + b"1,2,3\n" * 2**17, mtime=0)
+    assert len(packed) * blocks.MAX_GROWTH < 6 * 2**17
+    assert reason_of(tmp_path / "x", "x.csv.gz", packed) == "too-large"
 
 
 def test_output_that_zlib_still_holds_at_the_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from afstem.decode import json_lines, open_extract
-from afstem.decode.message import MAX_DEPTH, read_message
+from afstem.decode.message import MAX_DEPTH, MAX_ELEMENTS, read_message
 from afstem.errors import Unreadable
 from afstem.schema import NAMED_COLUMNS
 
@@ -246,3 +246,10 @@ def test_an_empty_file_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(Unreadable, match="empty"):
         open_extract(tmp_path / "x", "x.jsonl", "utf-8")
+
+
+def test_a_message_of_more_elements_than_one_citizen_can_have_is_one_record() -> None:
+    element = '{"kontaktdatatype": "1"}'
+    for elements, records in ((MAX_ELEMENTS, MAX_ELEMENTS), (MAX_ELEMENTS + 1, 1)):
+        found = read_message('{"kontaktinformationer": [' + ",".join([element] * elements) + "]}")
+        assert [record.fault for record in found] == [None if records > 1 else "message"] * records

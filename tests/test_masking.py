@@ -171,10 +171,13 @@ def test_a_shape_holds_no_character_of_the_text() -> None:
         ("kontakt-20261122120000.parquet", "kontakt-20261122120000.parquet"),
         ("9999901234.csv", "9999901234.csv"),
         ("K163_2026-11-22.csv", "K163_2026-11-22.csv"),
+        ("010190\u200b1234.csv", "######\\u200b####.csv"),
+        ("\x010190-1234.csv", "\\x######-####.csv"),
+        ("a\n\x1b[31m\u202eæ\udce6\U000e0001.csv", "a\\n\\x1b[31m\\u202eæ\\xe6\\U000e0001.csv"),
     ],
 )
 def test_file_names_keep_their_dates(name: str, masked: str) -> None:
-    assert masking.mask_file_name(name) == masked
+    assert masking.tell_file_name(name) == masked
 
 
 @pytest.mark.parametrize(

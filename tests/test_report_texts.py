@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import afstem
-from afstem import cpr_number, decode, email_address, phone_number
+from afstem import cpr_number, decode, email_address, phone_number, pull
+from afstem.intake import BREAKS_READER, TOO_COSTLY
 from afstem.report.language import DANISH, ENGLISH
 from afstem.report.texts import fix_texts, known_reasons, plain_texts, reason_texts, visible, whose_move_texts
 from afstem.rules import RULES, WhoseMove
@@ -18,7 +19,7 @@ from afstem.schema import MALFORMED_REASONS, ActorType, ContactType, Outcome
 
 REASONS = {
     1001: set(cpr_number.REASONS),
-    1014: {*decode.REASONS, *MALFORMED_REASONS[1:]},
+    1014: {*decode.REASONS, *pull.REASONS, TOO_COSTLY, BREAKS_READER, *MALFORMED_REASONS[1:]},
     9156: set(phone_number.REASONS),
     9157: set(phone_number.REASONS),
     9158: set(email_address.REASONS),

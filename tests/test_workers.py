@@ -108,27 +108,110 @@ def test_a_worker_that_is_killed_fails_the_run_in_one_line() -> None:
     assert out.splitlines()[1].startswith("a worker process was killed")
 
 
-@pytest.mark.parametrize("victim", ["worker", "parent"])
-def test_a_kill_while_records_are_judged_leaves_a_store_that_the_next_run_completes(
-    tmp_path: Path, victim: str
-) -> None:
-    workspace, undisturbed = (shutil.copytree(SAMPLE_DATA, tmp_path / name) for name in ("killed", "undisturbed"))
-    expected = happened(undisturbed, load_and_run(undisturbed))
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from afstem import intake
+
+DEATHS, SIGNAL, VICTIM, NUMBERED = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], Path(sys.argv[6])
+stage = intake._stage
+
+def dying(landed, *rest):
+    if landed.actor == "star":
+        deaths = len(list(NUMBERED.iterdir()))
+        if deaths < DEATHS:
+            (NUMBERED / str(deaths)).touch()
+            os.kill(os.getppid() if VICTIM == "parent" else os.getpid(), SIGNAL)
+            signal.pause()
+    return stage(landed, *rest)
+
+intake._stage = dying
+"""
+"""Kills so many processes that read what the actor star delivered. A new worker imports it as well: it stands in a
+file."""
+
+
+def run_dying(workspace: Path, deaths: int, by: signal.Signals, victim: str = "worker") -> "subprocess.Popen[str]":
+    numbered = workspace / "deaths"
+    numbered.mkdir()
+    program = workspace / "dying_run.py"
+    program.write_text(DYING + textwrap.dedent(RUN))
+    arguments = [str(workspace / "afstem.toml"), AS_OF.isoformat(), str(deaths), str(int(by)), victim, str(numbered)]
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", str(program), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Happened:
+    workspace = shutil.copytree(SAMPLE_DATA, tmp_path_factory.mktemp("whole") / "undisturbed")
+    return happened(workspace, load_and_run(workspace))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    workspace = shutil.copytree(SAMPLE_DATA, tmp_path / "killed")
     pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
-    kill = f"""
-    import os, signal
-    from afstem import intake
-    stage = intake._stage
-    def killing(landed, *rest):
-        if landed.actor == "star":
-            os.kill({"os.getpid()" if victim == "worker" else "os.getppid()"}, signal.SIGKILL)
-        return stage(landed, *rest)
-    intake._stage = killing
-    """
-    with script(textwrap.dedent(kill) + textwrap.dedent(RUN), str(workspace / "afstem.toml"), AS_OF.isoformat()) as run:
-        _, err = run.communicate(timeout=120)
-    assert run.returncode != 0
-    assert victim == "parent" or "a worker process was killed" in err
+    return workspace
+
+
+def test_a_kill_of_the_run_while_records_are_judged_leaves_a_store_that_the_next_run_completes(
+    workspace: Path, undisturbed: Happened
+) -> None:
+    with run_dying(workspace, 1, signal.SIGKILL, "parent") as run:
+        run.communicate(timeout=120)
+    assert run.returncode == -signal.SIGKILL
     assert not list((workspace / "reports").glob("*/run.json"))
     summary = pipeline.run(pipeline.Request(workspace / "afstem.toml", AS_OF))
-    assert happened(workspace, summary) == expected
+    assert happened(workspace, summary) == undisturbed
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_worker_that_dies_once_is_replaced_and_nobody_notices(
+    workspace: Path, undisturbed: Happened, by: signal.Signals
+) -> None:
+    with run_dying(workspace, 1, by) as run:
+        out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, err
+    assert "died while it read" in err
+    assert happened(workspace, json.loads(out)[0]) == undisturbed
+
+
+def test_an_extract_that_two_workers_die_of_is_refused_and_no_other_is_touched(
+    workspace: Path, undisturbed: Happened
+) -> None:
+    with run_dying(workspace, 99, signal.SIGSEGV) as run:
+        out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, err
+    summary = json.loads(out)[0]
+    assert len(list((workspace / "deaths").iterdir())) == 2
+    assert summary["status"] == "completed-with-refusals"
+    manifest = json.loads((Path(summary["report"]) / "run.json").read_text())
+    [extract] = [extract for extract in manifest["extracts"] if extract["actor"] == "star"]
+    assert (extract["state"], extract["code"], extract["reason"]) == ("refused", 1014, "breaks-reader")
+    assert untouched(happened(workspace, summary)) == untouched(undisturbed)
+
+
+def test_an_actor_whose_workers_are_killed_from_outside_is_taken_in_by_the_next_run(
+    workspace: Path, undisturbed: Happened
+) -> None:
+    with run_dying(workspace, 2, signal.SIGKILL) as run:
+        out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, err
+    summary = json.loads(out)[0]
+    assert "star" in summary["unavailable"]
+    assert untouched(happened(workspace, summary)) == untouched(undisturbed)
+    pipeline.run(pipeline.Request(workspace / "afstem.toml", AS_OF))
+    again = what_happened(workspace, summary)
+    assert {place: value for place, (value, *_) in again.contacts.items()} == {
+        place: value for place, (value, *_) in undisturbed.contacts.items()
+    }
+
+
+def untouched(whole: Happened) -> list[Any]:
+    """The verdicts on all actors but star; who wins is another matter, for star competes with them."""
+    records = [(*record[:4], record[5]) for record in whole.records if record[0] != "star"]
+    return [[extract for extract in whole.extracts if extract[0] != "star"], records]

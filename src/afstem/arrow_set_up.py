@@ -31,14 +31,19 @@ class _NotFound(MetaPathFinder):
         return None
 
 
-def set_up_arrow() -> None:
-    """Import PyArrow so; to be called before anything else imports it."""
+def set_up_memory() -> None:
+    """Have Arrow take its memory from the C library, here and in processes begun from here; before it is imported."""
     # Arrow looks at this once, when it is imported; what a user has set stays.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251 - written, not read
     with contextlib.suppress(AttributeError):  # another C library has other ways
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, 32 << 20)
         mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+
+
+def set_up_arrow() -> None:
+    """Import PyArrow so; to be called before anything else imports it."""
+    set_up_memory()
     import pyarrow as pa  # here, so that a command which needs no Arrow does not wait for it
 
     if "pandas" in sys.modules:

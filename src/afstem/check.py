@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo
 from afstem import clock
 from afstem import codelist as codelists
 from afstem.decode import is_extract_name, open_extract
-from afstem.errors import Unreadable, UsageError
+from afstem.errors import Unreadable, UsageError, WorkerDied, told_without_content
 from afstem.evaluate import Terms, evaluate, latest_time
-from afstem.intake import count
+from afstem.intake import BREAKS_READER, TOO_COSTLY, count
+from afstem.masking import tell_file_name
 from afstem.settings import RunSettings, shipped
+from afstem.workers import count_records, limited, workers
 
 FIRST_FINDINGS = 20
 """How many findings are told one by one."""
@@ -21,37 +23,59 @@ FIRST_FINDINGS = 20
 def check_file(
     file: Path, encoding: str, codelist: Path | None, on_records: Callable[[int], None] = lambda records: None
 ) -> dict[str, Any]:
-    """Judge an extract without a store.
+    """Judge an extract without a store, in a worker: as in a run, what the file may cost is limited.
 
-    Gives ``file``, ``records``, ``rejected`` (records), ``findings`` by code, the ``first`` findings one by one
-    (``record_no``, ``code``, ``reason``), and ``refused`` (``code``, ``reason``) for a file that cannot be read.
+    No other thread may be running. Gives ``file``, ``records``, ``rejected`` (records), ``findings`` by code, the
+    ``first`` findings one by one (``record_no``, ``code``, ``reason``), and ``refused`` (``code``, ``reason``) for a
+    file that cannot be read.
     """
     if not file.is_file():
-        raise UsageError(f"{file}: no such file")
+        raise UsageError(f"{tell_file_name(str(file))}: no such file")
     if not is_extract_name(file.name):
-        raise UsageError(f"{file}: an extract's name ends in .csv, .csv.gz, .jsonl, .jsonl.gz or .parquet")
+        raise UsageError(
+            f"{tell_file_name(str(file))}: an extract's name ends in .csv, .csv.gz, .jsonl, .jsonl.gz or .parquet"
+        )
+    with workers(1, "fork", on_records) as beside:
+        try:
+            result = beside.call(_judge, file, encoding, codelist or shipped("kontaktdatatype.toml"))
+        except WorkerDied as death:
+            result = _refused(TOO_COSTLY if death.out_of_time else BREAKS_READER)
+    return {"file": tell_file_name(file.name)} | result
+
+
+@told_without_content()
+def _judge(file: Path, encoding: str, codelist: Path) -> dict[str, Any]:
     terms = Terms(
-        codelist=codelists.load(codelist or shipped("kontaktdatatype.toml")),
+        codelist=codelists.load(codelist),
         zone=ZoneInfo(RunSettings().timezone),
         latest_time=latest_time(clock.now()),
         knowledge=None,
     )
-    result: dict[str, Any] = {"file": file.name, "records": 0, "rejected": 0, "refused": None, "first": []}
+    result: dict[str, Any] = {"records": 0, "rejected": 0, "refused": None, "first": []}
     findings: Counter[int] = Counter()
     try:
-        for batch in open_extract(file, file.name, encoding).batches():
-            found = evaluate(batch, terms).findings
-            result["records"] += len(batch)
-            result["rejected"] += int((found.primary != 0).sum())
-            findings += count(found.code)
-            wanted = FIRST_FINDINGS - len(result["first"])
-            record_no = batch["record_no"].to_numpy()
-            result["first"] += [
-                {"record_no": int(record_no[at]), "code": int(code), "reason": str(reason)}
-                for at, code, reason in zip(found.at[:wanted], found.code[:wanted], found.reason[:wanted], strict=True)
-            ]
-            on_records(len(batch))
+        with limited(file.stat().st_size):
+            for batch in open_extract(file, file.name, encoding).batches():
+                found = evaluate(batch, terms).findings
+                result["records"] += len(batch)
+                result["rejected"] += int((found.primary != 0).sum())
+                findings += count(found.code)
+                wanted = FIRST_FINDINGS - len(result["first"])
+                record_no = batch["record_no"].to_numpy()
+                result["first"] += [
+                    {"record_no": int(record_no[at]), "code": int(code), "reason": str(reason)}
+                    for at, code, reason in zip(
+                        found.at[:wanted], found.code[:wanted], found.reason[:wanted], strict=True
+                    )
+                ]
+                count_records(len(batch))
     except Unreadable as unreadable:
-        result |= {"records": 0, "rejected": 0, "first": [], "refused": {"code": 1014, "reason": unreadable.reason}}
-        findings = Counter({1014: 1})
+        return _refused(unreadable.reason)
+    except MemoryError:
+        return _refused(TOO_COSTLY)
     return result | {"findings": {str(code): findings[code] for code in sorted(findings)}}
+
+
+def _refused(reason: str) -> dict[str, Any]:
+    refused = {"code": 1014, "reason": reason}
+    return {"records": 0, "rejected": 0, "refused": refused, "first": [], "findings": {"1014": 1}}

@@ -8,7 +8,7 @@ command with one line; everything else is a bug and rises.
     └── RunError          exit 1   the run failed and changed nothing
         ├── StoreBusy     exit 1   another run or load holds the store
         ├── StoreFailed   exit 1   the database refuses, fails or cannot be reached
-        ├── WorkerDied    exit 1   a worker process was killed from outside
+        ├── WorkerDied    exit 1   a worker process was killed, but not by a file that it was reading
         ├── DiskTrouble   exit 1   a disk is full, read-only or broken, or a folder not ours to write into
         └── InternalError exit 1   a bug
     Unreadable            (no exit) a whole extract cannot be read: becomes the finding 1014, stops nothing
@@ -20,6 +20,7 @@ Messages never hold a record's content: they name files, keys, columns and line 
 
 import errno
 import os
+import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,10 +52,21 @@ class StoreFailed(RunError):
 
 
 class WorkerDied(RunError):
-    """A worker process ended before its work was done."""
+    """A worker process ended before its work was done, by a signal or (None) in another way."""
 
-    def __init__(self) -> None:
+    def __init__(self, by: int | None = None) -> None:
         super().__init__("a worker process was killed, perhaps for want of memory: nothing was changed, run again")
+        self._by = by
+
+    @property
+    def out_of_time(self) -> bool:
+        """It used more CPU than the file it was reading may cost (`workers.limited`)."""
+        return self._by == signal.SIGPROF
+
+    @property
+    def killed_from_outside(self) -> bool:
+        """By a person, or by the system for want of memory, but not by what it was doing."""
+        return self._by in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 
 
 class DiskTrouble(RunError):

@@ -23,12 +23,13 @@ from afstem.errors import RunError, Unreadable
 from afstem.evaluate import Judged, Terms, evaluate
 from afstem.hold import Excess
 from afstem.private_files import private_folder
-from afstem.pull import LandedExtract
+from afstem.pull import LandedExtract, LeftExtract
 from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers
 from afstem.rules import RULE_OF_CODE
 from afstem.schema import NO_TIME, ContactType, record_schema
 from afstem.settings import Actor
 from afstem.staging import PrivateArrow
+from afstem.workers import limited
 
 FINDING_SCHEMA = pa.schema(
     [
@@ -47,6 +48,12 @@ FINDING_SCHEMA = pa.schema(
 """A finding as the rejections show it: masked, without CPR number."""
 
 STAGED_CANDIDATE_SCHEMA = pa.schema([field for field in CANDIDATE_SCHEMA if field.name != "source_no"])
+
+TOO_COSTLY = "too-costly"
+"""Why an extract is refused that takes more memory or time than one of its size may (`workers.limited`)."""
+
+BREAKS_READER = "breaks-reader"
+"""Why an extract is refused that twice was the death of the worker that read it."""
 
 CONTACT_TYPE_SLUGS = pa.array([member.slug for member in ContactType])
 
@@ -157,6 +164,22 @@ def refuse(landed: LandedExtract, code: int, reason: str | None = None) -> Extra
     return summarise(landed, "refused", code=code, reason=reason or RULE_OF_CODE[code].slug, findings={str(code): 1})
 
 
+def refuse_left(left: LeftExtract) -> ExtractSummary:
+    """The summary of an extract that could not even be landed."""
+    return ExtractSummary(
+        actor=left.actor,
+        file=left.file,
+        extract_id=left.extract_id,
+        sha256="",
+        bytes=0,
+        created_at=left.created_at.isoformat(),
+        state="refused",
+        code=1014,
+        reason=left.reason,
+        findings={"1014": 1},
+    )
+
+
 def refuse_login(actor: str, started_at: datetime) -> ExtractSummary:
     """The finding 1012 of an actor whose source does not let us in: there is no file that it could be about."""
     return ExtractSummary(
@@ -183,17 +206,21 @@ def validate_extract(
 ) -> ExtractSummary:
     """Judge every record of a landed extract and stage the verdicts in ``folder``.
 
-    ``on_records`` hears how many more records are done. An extract that turns out unreadable, even half-way, is refused
-    whole and leaves nothing staged.
+    ``on_records`` hears how many more records are done. An extract that turns out unreadable, even half-way, or costs
+    more than a file may, is refused whole and leaves nothing staged.
     """
     if folder.exists():
         shutil.rmtree(folder)
     private_folder(folder)
     try:
-        return _stage(landed, actor, terms, token_key, folder, on_records)
+        with limited(landed.bytes):
+            return _stage(landed, actor, terms, token_key, folder, on_records)
     except Unreadable as unreadable:
-        shutil.rmtree(folder)
-        return refuse(landed, 1014, unreadable.reason)
+        reason = unreadable.reason
+    except MemoryError:
+        reason = TOO_COSTLY
+    shutil.rmtree(folder)
+    return refuse(landed, 1014, reason)
 
 
 def _stage(

@@ -1,7 +1,7 @@
 """Masking: what of a record may be shown where its content may not (SPEC 6, "Personal data").
 
 `mask_cpr` and `tokens` stand for a citizen in the rejections, `mask_values` for a submitted value there,
-`display_value` for a value in HTML, `mask_file_name` for the name of an extract. A masked text is still hostile
+`display_value` for a value in HTML, `tell_file_name` for the name of an extract. A masked text is still hostile
 text: whoever writes it escapes it, and escapes after masking, for masking can make markup of what was none.
 """
 
@@ -37,7 +37,7 @@ _NO_LETTERS = "\u115f\u1160\u3164\uffa0"
 _DAYS = frozenset(f"{day:02}" for day in (*range(1, 32), *range(61, 92)))
 """Days of birth, and those of replacement numbers, which are raised by 60 (DOMAIN 6)."""
 _MONTHS = frozenset(f"{month:02}" for month in range(1, 13))
-_CPR_IN_FILE_NAME = re.compile(r"(?<!\d)\d{2}(?:[-_. ]{0,3}\d{2}){4}(?!\d)")
+_CPR_IN_FILE_NAME = re.compile(r"(?<!\d)\d{2}(?:[\W_]{0,3}\d{2}){4}(?!\d)")
 _KEPT = "-./ "
 _KNOWN_DOMAINS = frozenset(
     {
@@ -205,13 +205,26 @@ def _birthdays() -> npt.NDArray[np.bool_]:
     return table
 
 
-def mask_file_name(name: str) -> str:
-    """The name of an extract with the digits of a CPR number in it replaced by ``#``; other numbers stay.
+def tell_file_name(name: str) -> str:
+    """The name of an extract as reports, logs and terminals may have it.
 
-    Dates and run numbers are common in file names, so only ten digits standing alone count, in pairs with at most
-    three of ``-``, ``_``, ``.`` and blank between them.
+    The digits of a CPR number in it are replaced by ``#``; other numbers stay. Dates and run numbers are common in
+    file names, so only ten digits standing alone count, in pairs with at most three signs between them. What cannot be
+    printed, such as a line break, a terminal's control codes, a sign that turns the direction of writing, or bytes that
+    are not UTF-8, is written with a backslash: ``\\n``, ``\\xe6``.
     """
+    masked = _mask_in_file_name(name)
+    told = "".join(character if character.isprintable() else _escaped(character) for character in masked)
+    return _mask_in_file_name(told)  # what is written with a backslash may end in digits
+
+
+def _mask_in_file_name(name: str) -> str:
     return _CPR_IN_FILE_NAME.sub(lambda found: mask_cpr_like(found.group()), name)
+
+
+def _escaped(character: str) -> str:
+    octet = character.encode("utf-8", "surrogateescape")
+    return f"\\x{octet[0]:02x}" if len(octet) == 1 and octet[0] >= 0x80 else ascii(character)[1:-1]
 
 
 def display_value(text: str) -> str:

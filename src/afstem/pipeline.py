@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from afstem.errors import (
     RunError,
     SourceUnavailable,
     UsageError,
+    WorkerDied,
     said,
     told_without_content,
 )
@@ -39,10 +40,13 @@ from afstem.file_lock import StillHeld, held_alone
 from afstem.finding_memory import KEY, remember
 from afstem.hold import reasons_to_hold
 from afstem.intake import (
+    BREAKS_READER,
+    TOO_COSTLY,
     Delivery,
     ExtractSummary,
     are_held,
     refuse,
+    refuse_left,
     refuse_login,
     summarise,
     to_apply,
@@ -51,7 +55,7 @@ from afstem.intake import (
 )
 from afstem.lookup import Citizens, Knowledge
 from afstem.private_files import lasting_folder
-from afstem.pull import LandedExtract, find_landed, pull
+from afstem.pull import LandedExtract, LeftExtract, find_landed, pull
 from afstem.report import publication
 from afstem.report.folder import write_report
 from afstem.report.manifest import STATE_TOLD, build_manifest, changes_told
@@ -293,38 +297,35 @@ def take_in(run: Run, actor_id: str) -> None:
     _note(run, actor_id, Delivery("delivered" if pulled else "nothing", None, _judge(run, actor_id, pulled)))
 
 
-def _pull(run: Run, actor_id: str) -> list[LandedExtract]:
+def _pull(run: Run, actor_id: str) -> list[LandedExtract | LeftExtract]:
     aside = run.folder.landed if run.plan.dry_run else None
     return pull(run.actors[actor_id], run.settings.landing, run.plan.started_at, aside)
 
 
-def _judge(run: Run, actor_id: str, pulled: list[LandedExtract]) -> tuple[ExtractSummary, ...]:
+def _judge(run: Run, actor_id: str, pulled: list[LandedExtract | LeftExtract]) -> tuple[ExtractSummary, ...]:
     """Judge what an actor has delivered, and what of it is to be released though it delivers it no more."""
-    again = {extract.sha256 for extract in pulled}
-    extracts = pulled + [extract for extract in run.released(actor_id) if extract.sha256 not in again]
-    workers = run.workers if sum(extract.bytes for extract in extracts) > WORTH_A_WORKER else Workers()
-    return workers.call(judge, run.folder.path, actor_id, extracts) if extracts else ()
+    again = {extract.sha256 for extract in pulled if isinstance(extract, LandedExtract)}
+    delivered = [*pulled, *(extract for extract in run.released(actor_id) if extract.sha256 not in again)]
+    return _judge_each(run, actor_id, delivered) if delivered else ()
 
 
-@told_without_content()
-def judge(run_folder: Path, actor_id: str, landed: list[LandedExtract]) -> tuple[ExtractSummary, ...]:
-    """Decode, validate and authorise the landed extracts of one actor; their verdicts are staged."""
-    run = open_run(run_folder)
-    actor = run.actors[actor_id]
-    terms = cache(lambda: run.terms(actor))  # read from the store at the first extract that needs them
+def _judge_each(run: Run, actor_id: str, delivered: list[LandedExtract | LeftExtract]) -> tuple[ExtractSummary, ...]:
+    """What comes of each extract of one actor's delivery."""
+    workers = Workers() if _are_harmless(delivered) else run.workers
     applied = run.store.applied_digests(actor_id)
     held: dict[str, ExtractSummary] = {}
     extracts: list[ExtractSummary] = []
-    for extract in landed:
-        if extract.sha256 in applied:
+    for extract in delivered:
+        if isinstance(extract, LeftExtract):
+            summary = refuse_left(extract)
+        elif extract.sha256 in applied:
             summary = summarise(extract, "already-applied")
         elif extract.sha256 in held:
             summary = summarise(extract, "held", hold=held[extract.sha256].hold)
-        elif not permissions.has_any_access(run.permissions, actor.type):
+        elif not permissions.has_any_access(run.permissions, run.actors[actor_id].type):
             summary = refuse(extract, 1013)
         else:
-            folder = run.folder.extract(extract.extract_id)
-            summary = validate_extract(extract, actor, terms(), run.token_key, folder, count_records)
+            summary = _survive(run, workers, extract)
             if summary.state == "read":
                 summary = _hold(run, summary)
                 if summary.state == "held":
@@ -332,7 +333,8 @@ def judge(run_folder: Path, actor_id: str, landed: list[LandedExtract]) -> tuple
                 else:
                     applied.add(extract.sha256)
         extracts.append(summary)
-    _remember(run, actor_id, were_read(extracts))
+    if read := were_read(extracts):  # a night without a delivery says nothing about the findings of the night before
+        workers.call(remember_findings, run.folder.path, actor_id, [extract.extract_id for extract in read])
     return tuple(extracts)
 
 
@@ -346,14 +348,60 @@ def _hold(run: Run, extract: ExtractSummary) -> ExtractSummary:
     return replace(extract, hold=reasons, state="held" if reasons else "read")
 
 
-def _remember(run: Run, actor_id: str, read: list[ExtractSummary]) -> None:
-    """Stage what is remembered of an actor's findings after this run."""
-    if not read:
-        return  # a night without a delivery says nothing about the findings of the night before
+def _are_harmless(delivered: list[LandedExtract | LeftExtract]) -> bool:
+    """Whether extracts may be judged in this process: little text, which is no more than it looks.
+
+    What is packed holds a thousand times its size, and Arrow reads Parquet in C++, where a broken file may be the death
+    of the process.
+    """
+    landed = [extract for extract in delivered if isinstance(extract, LandedExtract)]
+    return sum(extract.bytes for extract in landed) <= WORTH_A_WORKER and all(
+        extract.path.name.endswith((".csv", ".jsonl")) for extract in landed
+    )
+
+
+def _survive(run: Run, workers: Workers, extract: LandedExtract) -> ExtractSummary:
+    """Judge one extract, though it may be the death of the worker that reads it.
+
+    A worker may be killed for no fault of the file, or die of what an earlier one did to it, so a new one tries again,
+    unless the first ran out of time. A file that two have died of is refused; where they were killed from outside,
+    `SourceUnavailable`: the next run tries again.
+    """
+    for call in (workers.call, workers.call_afresh):
+        try:
+            return call(judge, run.folder.path, extract)
+        except WorkerDied as error:
+            log.warning("%s: a worker died while it read this extract", extract.extract_id)
+            death = error
+            if death.out_of_time:
+                return refuse(extract, 1014, TOO_COSTLY)
+    if death.killed_from_outside:
+        raise SourceUnavailable("worker-killed", transient=False)
+    return refuse(extract, 1014, BREAKS_READER)
+
+
+@told_without_content()
+def judge(run_folder: Path, extract: LandedExtract) -> ExtractSummary:
+    """Decode, validate and authorise one landed extract; its verdicts are staged."""
+    run = open_run(run_folder)
+    actor, folder = run.actors[extract.actor], run.folder.extract(extract.extract_id)
+    return validate_extract(extract, actor, _terms(run_folder, actor.id), run.token_key, folder, count_records)
+
+
+@lru_cache(maxsize=1)  # an actor's extracts come one after the other
+def _terms(run_folder: Path, actor_id: str) -> Terms:
+    run = open_run(run_folder)
+    return run.terms(run.actors[actor_id])
+
+
+@told_without_content()
+def remember_findings(run_folder: Path, actor_id: str, read: list[str]) -> None:
+    """Stage what is remembered of an actor's findings after this run; ``read`` are the ids of its extracts."""
+    run = open_run(run_folder)
     findings = (
         batch
-        for extract in read
-        for batch in read_batches(run.folder.extract(extract.extract_id) / "findings.arrow", list(KEY))
+        for extract_id in read
+        for batch in read_batches(run.folder.extract(extract_id) / "findings.arrow", list(KEY))
     )
     before, previous_run = run.store.finding_memory(actor_id), run.store.previous_run_of(actor_id)
     run.folder.write_memory(actor_id, remember(findings, before, previous_run, run.plan.run_id))

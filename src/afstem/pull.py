@@ -5,23 +5,33 @@ and the time of the first pull, which is the extract's creation time (SPEC 5.3).
 complete and on disk. A dry run pulls into a folder of its own and notes nothing, as if it had never been.
 """
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
-from afstem.decode import FORMATS, is_extract_name
+from afstem.decode import FORMATS, MAX_UNPACKED_BYTES, is_extract_name
 from afstem.errors import LoginRefused, SourceUnavailable
-from afstem.masking import mask_file_name
+from afstem.masking import tell_file_name
 from afstem.private_files import lasting_folder, private_file, private_folder, read_json, sync, write_json
 from afstem.settings import Actor
 
 CHUNK_BYTES = 1 << 20
+MAX_FILE_BYTES = MAX_UNPACKED_BYTES
+"""What is larger is not even copied: a file with holes holds terabytes and takes no room where it lies."""
+
+REASONS = ("not-a-file", "not-opened", "not-read", "too-large")
+"""Why a file of a source folder could not be landed: it is a link, a pipe or the like; we may not open it; its disk or
+its server fails; it is larger than any extract."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,10 @@ class LandedExtract:
 
     actor: str
     file: str
-    """Its name at the source with anything like a CPR number masked; the ending tells the format."""
+    """Its name at the source as it may be told (`masking.tell_file_name`)."""
     sha256: str
     path: Path
+    """Its ending tells the format."""
     bytes: int
     created_at: datetime
     """When it was first pulled, in UTC."""
@@ -42,12 +53,34 @@ class LandedExtract:
         return f"{self.actor}-{self.sha256[:12]}"
 
 
-def pull(actor: Actor, landing: Path, pulled_at: datetime, aside: Path | None = None) -> list[LandedExtract]:
+@dataclass(frozen=True)
+class LeftExtract:
+    """One extract that could not be landed; ``reason`` is one of `REASONS`.
+
+    It is that extract's trouble (1014) and no other's: we were let in at the source, or it would not be listed. The
+    next run tries it again, as every refused extract.
+    """
+
+    actor: str
+    file: str
+    name_digest: str
+    """SHA-256 of its name at the source: the same file, the same id, whatever may be told of its name."""
+    reason: str
+    created_at: datetime
+
+    @property
+    def extract_id(self) -> str:
+        return f"{self.actor}-file-{self.name_digest[:12]}"
+
+
+def pull(
+    actor: Actor, landing: Path, pulled_at: datetime, aside: Path | None = None
+) -> list[LandedExtract | LeftExtract]:
     """Land every extract of the actor's source folder; in the order of their names.
 
     ``pulled_at`` is the start of the run, the same for all its extracts, so that the order of pulling decides
-    nothing. A dry run says where to put the files ``aside`` from the landing zone. Raises `SourceUnavailable` or
-    `LoginRefused`.
+    nothing. A dry run says where to put the files ``aside`` from the landing zone. Raises `SourceUnavailable`, or
+    `LoginRefused` where the folder cannot be entered.
     """
     try:
         file_system, folder = fsspec.url_to_fs(actor.source)
@@ -56,14 +89,21 @@ def pull(actor: Actor, landing: Path, pulled_at: datetime, aside: Path | None = 
         raise SourceUnavailable("no-such-folder", transient=False) from None
     except PermissionError:
         raise LoginRefused from None
-    names = sorted((entry["name"] for entry in entries if entry["type"] == "file"), key=_base_name)
+    except OSError:
+        raise SourceUnavailable("not-reached", transient=True) from None
     zone = lasting_folder(landing / actor.id) if aside is None else private_folder(aside / actor.id)
-    extracts = []
-    for path in names:
-        if is_extract_name(_base_name(path)):
-            extract = _land(file_system, path, actor.id, zone, pulled_at)
-            first_pulled_at = _first_pulled(landing / actor.id, extract.sha256, pulled_at, note=aside is None)
-            extracts.append(replace(extract, created_at=first_pulled_at))
+    extracts: list[LandedExtract | LeftExtract] = []
+    for entry in sorted(entries, key=lambda entry: _base_name(entry["name"])):
+        name = _base_name(entry["name"])
+        if is_extract_name(name) and entry["type"] != "directory":
+            try:
+                extract = _land(file_system, entry, actor.id, zone, pulled_at)
+            except _CannotLand as trouble:
+                told, digest = tell_file_name(name), hashlib.sha256(os.fsencode(name)).hexdigest()
+                extracts.append(LeftExtract(actor.id, told, digest, trouble.reason, pulled_at))
+            else:
+                first_pulled_at = _first_pulled(landing / actor.id, extract.sha256, pulled_at, note=aside is None)
+                extracts.append(replace(extract, created_at=first_pulled_at))
     return extracts
 
 
@@ -79,19 +119,31 @@ def find_landed(actor: str, file: str, sha256: str, created_at: datetime, landin
     return LandedExtract(actor, file, sha256, path, path.stat().st_size, created_at)
 
 
-def _land(file_system: Any, source: str, actor: str, zone: Path, pulled_at: datetime) -> LandedExtract:
-    name = _base_name(source)
+class _CannotLand(Exception):
+    """A file that is not to be had; ``reason`` is one of `REASONS`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _land(file_system: Any, entry: dict[str, Any], actor: str, zone: Path, pulled_at: datetime) -> LandedExtract:
+    source, name = entry["name"], _base_name(entry["name"])
+    if entry["type"] != "file":
+        raise _CannotLand("not-a-file")
     ending = next(ending for ending in FORMATS if name.endswith(ending))
     incoming = zone / f".incoming{ending}"
     digest = hashlib.sha256()
     size = 0
     with _at_the_source():
-        before, stream = _stamp(file_system, source), file_system.open(source, "rb")
-    with private_file(incoming) as landed, stream:
-        while chunk := stream.read(CHUNK_BYTES):
+        before = _stamp(file_system, source)
+    with private_file(incoming) as landed:
+        for chunk in _read(file_system, source):
             digest.update(chunk)
             landed.write(chunk)
             size += len(chunk)
+            if max(size, before[0] or 0) > MAX_FILE_BYTES:
+                raise _CannotLand("too-large")
     with _at_the_source():
         changed = _stamp(file_system, source) != before
     if changed:
@@ -101,7 +153,37 @@ def _land(file_system: Any, source: str, actor: str, zone: Path, pulled_at: date
     path = zone / f"{sha256}{ending}"
     incoming.replace(path)
     sync(zone)
-    return LandedExtract(actor, mask_file_name(_printable(name)), sha256, path, size, pulled_at)
+    return LandedExtract(actor, tell_file_name(name), sha256, path, size, pulled_at)
+
+
+def _read(file_system: Any, source: str) -> Iterator[bytes]:
+    """The bytes of a listed file; what goes wrong here is the source's trouble, not that of our own landing zone."""
+    with _at_the_source():
+        stream = _open(file_system, source)
+    with stream:
+        while True:
+            with _at_the_source():
+                chunk = stream.read(CHUNK_BYTES)
+            if not chunk:
+                return
+            yield chunk
+
+
+def _open(file_system: Any, source: str) -> IO[bytes]:
+    if not isinstance(file_system, LocalFileSystem):
+        return file_system.open(source, "rb")
+    # Since the file was listed its actor may have put a link to another actor's file in its place, or a pipe, which
+    # would make us wait for ever.
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # as open(2) says of a link, and of a socket
+            raise _CannotLand("not-a-file") from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _CannotLand("not-a-file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _first_pulled(zone: Path, sha256: str, pulled_at: datetime, *, note: bool) -> datetime:
@@ -129,18 +211,18 @@ def _stamp(file_system: Any, path: str) -> tuple[Any, ...]:
 
 @contextmanager
 def _at_the_source() -> Iterator[None]:
-    """Tell trouble with a listed file at the source from trouble with our own landing zone."""
+    """Tell trouble with a listed file at the source from trouble with our own landing zone.
+
+    Raises `_CannotLand`, or `SourceUnavailable` where the file is gone: the actor is changing its delivery.
+    """
     try:
         yield
     except PermissionError:
-        raise LoginRefused from None
+        raise _CannotLand("not-opened") from None
     except FileNotFoundError:
         raise SourceUnavailable("changed-while-read", transient=True) from None
-
-
-def _printable(name: str) -> str:
-    """A file name as text that can be written: the bytes of one that is not UTF-8 as ``\\xe6``."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except OSError:
+        raise _CannotLand("not-read") from None
 
 
 def _base_name(path: str) -> str:

@@ -3,31 +3,56 @@
 Python runs one thread of its own at a time, and what the libraries must be asked is Python; so records are judged in
 as many processes as there are cores. Workers are handed paths, ids and counts, read what they need from the landing
 zone and the store themselves, and write what they find into the run's staging folder.
+
+They are also what a hostile file may break: a worker reads a file within limits (`limited`), and where it dies all the
+same, the call that it died of is known, no other call notices, and a new worker takes its place.
 """
 
 import contextlib
 import ctypes
 import multiprocessing
+import resource
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
+from afstem.arrow_set_up import set_up_memory
 from afstem.discretion import be_discreet
-from afstem.errors import WorkerDied, told_without_content
+from afstem.errors import WorkerDied
 
 Result = TypeVar("Result")
 
-SECONDS_BETWEEN_TELLING = 0.2
+MEMORY_BYTES = 640 * 2**20
+"""What reading one file may take on top of what the worker holds already, such as the citizens of the store.
+
+An extract is read and judged in batches, so that five million records take no more than fifty thousand; the most that
+any legal one was seen to take is told in docs/reliability.md. With a worker's own beginnings it stays below 1 GB.
+"""
+
+CPU_SECONDS = 10.0
+CPU_SECONDS_PER_MEGABYTE = 20.0
+"""Of the file as delivered. The slowest legal megabyte is one of which every value is odd and distinct, so that the
+libraries must be asked: some 60,000 records in packed Parquet, at 30,000 a second."""
+
+WALL_SECONDS_PER_CPU_SECOND = 60
+"""A worker that waits for ever uses no CPU. On a machine so busy that this is reached, the file is tried again."""
+
+MEMORY_KEPT = 256 * 2**20
+"""A worker that has grown more than this by a file gives back what it has freed (`arrow_set_up` has it kept), or each
+hostile file could take as much again as the one before."""
 
 _PR_SET_PDEATHSIG = 1
+_PAGES_OF_DATA = 5
+"""The place of "data + stack" in ``/proc/self/statm``, as proc(5) has it: what RLIMIT_DATA is held against."""
 
-_counter: Any = None
-"""In a worker: how many records all workers have judged, shared with the process that waits."""
+_told: "Connection | None" = None
+"""In a worker: where it tells what it has done. None elsewhere."""
 
 
 class Workers:
@@ -43,6 +68,10 @@ class Workers:
         """The function's result; raises what it raised, or `WorkerDied`."""
         return function(*arguments)
 
+    def call_afresh(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """The same in a new process, which nothing that was done before can have spoilt."""
+        return self.call(function, *arguments)
+
     def begin(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
         """Begin, and give a function that waits for the end and returns or raises as `call` does."""
         result = self.call(function, *arguments)
@@ -55,28 +84,92 @@ class Workers:
 
 
 class Processes(Workers):
-    """Workers that are processes; `workers` makes them."""
+    """Workers that are processes; `workers` makes them. One thread waits for each."""
 
-    def __init__(self, pool: ProcessPoolExecutor) -> None:
+    def __init__(
+        self, idle: "SimpleQueue[_Worker]", threads: ThreadPoolExecutor, on_records: Callable[[int], None]
+    ) -> None:
         super().__init__()
-        self._pool = pool
+        self._idle = idle
+        self._threads = threads
+        self._on_records = on_records
+        self._telling = threading.Lock()
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
         return self.begin(function, *arguments)()
 
-    def begin(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
-        try:
-            return partial(self._wait, self._pool.submit(_timed, function, *arguments))
-        except BrokenProcessPool:
-            raise WorkerDied from None
+    def call_afresh(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        return self._begin(function, arguments, afresh=True)()
 
-    def _wait(self, future: "Future[tuple[Result, float]]") -> Result:
+    def begin(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
+        return self._begin(function, arguments, afresh=False)
+
+    def _begin(self, function: Callable[..., Result], arguments: tuple[Any, ...], afresh: bool) -> Callable[[], Result]:
+        future: Future[Result] = self._threads.submit(self._call, function, arguments, afresh)
+        return future.result
+
+    def _call(self, function: Callable[..., Result], arguments: tuple[Any, ...], afresh: bool) -> Result:
+        worker = self._idle.get()
         try:
-            result, cpu_seconds = future.result()
-        except BrokenProcessPool:
-            raise WorkerDied from None
-        self.cpu_seconds += cpu_seconds
+            if afresh:
+                worker.stop()
+            result, cpu_seconds = worker.call(function, arguments, self._hear)
+        finally:
+            self._idle.put(worker)
+        with self._telling:
+            self.cpu_seconds += cpu_seconds
+        if isinstance(result, BaseException):
+            raise result
         return result
+
+    def _hear(self, records: int) -> None:
+        with self._telling:
+            self._on_records(records)
+
+
+class _Worker:
+    """One process and the pipe to it; started when it is first called, unless `start` came before."""
+
+    def __init__(self, method: Literal["fork", "forkserver"]) -> None:
+        self._method: Literal["fork", "forkserver"] = method
+        self._process: Any = None
+        self._pipe: Any = None
+
+    def start(self) -> None:
+        context: Any = multiprocessing.get_context(self._method)
+        self._pipe, other_end = context.Pipe()
+        self._process = context.Process(target=_work, args=(other_end,), daemon=True)
+        self._process.start()
+        other_end.close()  # so that the process's end is the only one, and its death the end of the pipe
+
+    def call(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], on_records: Callable[[int], None]
+    ) -> tuple[Any, float]:
+        """The function's result, or what it raised, and the CPU seconds it took; raises `WorkerDied`."""
+        if self._process is None:
+            self.start()
+        try:
+            self._pipe.send((function, arguments))
+            while isinstance(told := self._pipe.recv(), int):
+                on_records(told)
+        except (EOFError, OSError):
+            self._process.join()
+            exit_code = self._process.exitcode
+            self.stop()
+            raise WorkerDied(-exit_code if exit_code < 0 else None) from None
+        return told
+
+    def stop(self) -> None:
+        """Let the process end once it has done what it was asked; the next call starts another."""
+        if self._process is None:
+            return
+        with contextlib.suppress(OSError):  # it is dead already
+            self._pipe.send(None)
+        self._pipe.close()
+        self._process.join()
+        self._process.close()
+        self._process = None
+        self._method = "forkserver"  # by now this process may have threads
 
 
 @contextlib.contextmanager
@@ -86,58 +179,79 @@ def workers(
     """So many processes, which end with the block, or with this process however it ends.
 
     ``fork`` is quick and shares memory, and only for a process that has no other threads yet; ``forkserver`` starts
-    them when the first work comes. ``on_records`` hears, from a thread of its own, how many more records were judged.
+    each when its first work comes. ``on_records`` hears, from threads, how many more records were judged.
     """
-    context = multiprocessing.get_context(start)
-    counter = context.Value("q", 0)
-    pool = ProcessPoolExecutor(processes, context, _begin, (counter,))
-    if start == "fork":
-        pool.submit(_nothing).result()  # starts all of them, before any thread of a run
-    done = threading.Event()
-    teller = threading.Thread(target=_tell, args=(counter, done, on_records), daemon=True)
-    teller.start()
-    try:
-        yield Processes(pool)
-    finally:
-        done.set()
-        teller.join()
-        pool.shutdown(cancel_futures=True)
+    set_up_memory()  # Arrow's own pool takes a gigabyte from the system before it is needed: no limit could be told
+    all_of_them = [_Worker(start) for _ in range(processes)]
+    idle: SimpleQueue[_Worker] = SimpleQueue()
+    for worker in all_of_them:
+        if start == "fork":
+            worker.start()
+        idle.put(worker)
+    with ThreadPoolExecutor(processes) as threads:
+        try:
+            yield Processes(idle, threads, on_records)
+        finally:
+            threads.shutdown(cancel_futures=True)
+            for worker in all_of_them:
+                worker.stop()
 
 
 def count_records(records: int) -> None:
     """Say, in a worker, that so many more records were judged."""
-    if _counter is not None:
-        with _counter.get_lock():
-            _counter.value += records
+    if _told is not None:
+        _told.send(records)
 
 
-@told_without_content()  # the pool logs what goes wrong here
-def _begin(counter: Any) -> None:
-    global _counter
-    _counter = counter
+@contextlib.contextmanager
+def limited(file_bytes: int) -> Iterator[None]:
+    """In a worker: let what is done here, with a file of so many bytes, take no more than one file may.
+
+    Beyond `MEMORY_BYTES` memory is refused (`MemoryError`, or the death of the worker where a library does not expect
+    that); beyond its time the worker dies, `WorkerDied.out_of_time`. Outside workers nothing is limited.
+    """
+    if _told is None:
+        yield
+        return
+    seconds = CPU_SECONDS + CPU_SECONDS_PER_MEGABYTE * file_bytes / 1e6
+    held = _data_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    memory = held + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (memory if soft == resource.RLIM_INFINITY else min(soft, memory), hard))
+    # The default of either signal is death: a handler in Python would wait for the library to come back.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds * WALL_SECONDS_PER_CPU_SECOND)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        if _data_bytes() > held + MEMORY_KEPT:
+            with contextlib.suppress(AttributeError):  # another C library than glibc
+                ctypes.CDLL(None).malloc_trim(0)
+
+
+def _data_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[_PAGES_OF_DATA]) * resource.getpagesize()
+
+
+def _work(pipe: "Connection") -> None:
+    """In a worker: do what comes through the pipe, until nothing comes."""
+    global _told
+    _told = pipe
+    set_up_memory()
     be_discreet()  # forked workers are already, those that a server forks are not
-    # A worker waits for work on a pipe that it holds open itself: for ever, if its parent was killed.
+    # A worker waits for work on a pipe of which workers begun after it hold the other end as well: for ever, if its
+    # parent was killed.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the process that waits
-
-
-def _nothing() -> None:
-    """A first task."""
-
-
-def _timed(function: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
-    begin = time.process_time()
-    result = function(*arguments)
-    return result, time.process_time() - begin
-
-
-def _tell(counter: Any, done: threading.Event, on_records: Callable[[int], None]) -> None:
-    told = 0
-    while True:
-        last = done.wait(SECONDS_BETWEEN_TELLING)
-        judged = counter.value
-        if judged > told:
-            on_records(judged - told)
-            told = judged
-        if last:
-            return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold personal data
+    while asked := pipe.recv():
+        function, arguments = asked
+        begin = time.process_time()
+        try:
+            result = function(*arguments)
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            result = error.with_traceback(None)
+        pipe.send((result, time.process_time() - begin))

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from afstem.decode.blocks import MAX_UNPACKED_BYTES
 from afstem.decode.csv_lines import CsvReader
 from afstem.decode.extract import REASONS, ExtractReader, Header
 from afstem.decode.json_lines import JsonLinesReader
 from afstem.decode.lines import CODECS
 from afstem.decode.parquet_rows import ParquetReader
 
-__all__ = ["FORMATS", "REASONS", "ExtractReader", "Header", "is_extract_name", "open_extract"]
+__all__ = ["FORMATS", "MAX_UNPACKED_BYTES", "REASONS", "ExtractReader", "Header", "is_extract_name", "open_extract"]
 
 DEFAULT_BATCH_BYTES = 8 * 2**20
 MAX_BATCH_BYTES = 256 * 2**20

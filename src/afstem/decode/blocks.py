@@ -14,9 +14,18 @@ MAX_LINE_BYTES = 16 * 2**20
 MAX_UNPACKED_BYTES = 8 * 2**30
 """About forty times what a CSV of every citizen with three contact types takes."""
 
+MAX_GROWTH = 100
+"""How many times its packed size a file may unpack to. A CPR number takes two bytes however it is packed, and a line of
+nothing but a removal some sixty; deflate can do a thousand (TRAPS.md)."""
+
+FREE_UNPACKED_BYTES = 32 * 2**20
+
 MAX_HEADER_BYTES = 2**20
 PIECE_BYTES = 2**18
 """Read and judged in such pieces, whatever the size of a block, so that no verdict hangs on it."""
+
+MAX_RECORDS_AT_ONCE = 2**18
+"""In a block. Whole lines of a byte or two take fifty times their size in columns of records."""
 
 BOM = b"\xef\xbb\xbf"
 
@@ -39,10 +48,13 @@ def refuse_empty(path: Path, packed: bool) -> None:
     next(_read_content(path, packed, drop_bom=False))
 
 
-def read_blocks(path: Path, packed: bool, drop_bom: bool, batch_bytes: int) -> Iterator[bytes]:
-    """Yield blocks of whole lines, each at least `batch_bytes` but the last, each ending in LF.
+def read_blocks(
+    path: Path, packed: bool, drop_bom: bool, batch_bytes: int, record_signs: tuple[bytes, ...] = (b"\n",)
+) -> Iterator[bytes]:
+    """Yield blocks of whole lines, about `batch_bytes` each or one line, each ending in LF.
 
-    A last line without LF gets one. If that line ends in CR it gets CR LF, because a CR without LF is a
+    A block in which `record_signs` stand more than `MAX_RECORDS_AT_ONCE` times is cut; it has no more records than
+    signs. A last line without LF gets one. If that line ends in CR it gets CR LF, because a CR without LF is a
     character of the line and must not become part of its ending.
     """
     held: list[bytes] = []
@@ -55,7 +67,7 @@ def read_blocks(path: Path, packed: bool, drop_bom: bool, batch_bytes: int) -> I
         open_line = len(piece) - end if end else open_line + len(piece)
         if end and size + end >= batch_bytes:
             held.append(piece[:end])
-            yield b"".join(held)
+            yield from _cut(b"".join(held), record_signs)
             held = [piece[end:]]
             size = len(piece) - end
         else:
@@ -65,7 +77,18 @@ def read_blocks(path: Path, packed: bool, drop_bom: bool, batch_bytes: int) -> I
         last = b"".join(held)
         if not last.endswith(b"\n"):
             last += b"\r\n" if last.endswith(b"\r") else b"\n"
-        yield last
+        yield from _cut(last, record_signs)
+
+
+def _cut(block: bytes, record_signs: tuple[bytes, ...]) -> Iterator[bytes]:
+    if sum(map(block.count, record_signs)) > MAX_RECORDS_AT_ONCE:
+        half = len(block) // 2
+        middle = (block.rfind(b"\n", 0, half) + 1) or (block.index(b"\n", half) + 1)
+        if middle < len(block):
+            yield from _cut(block[:middle], record_signs)
+            yield from _cut(block[middle:], record_signs)
+            return
+    yield block
 
 
 def _read_content(path: Path, packed: bool, drop_bom: bool) -> Iterator[bytes]:
@@ -89,11 +112,12 @@ def _read_content(path: Path, packed: bool, drop_bom: bool) -> Iterator[bytes]:
 def _read_pieces(path: Path, packed: bool) -> Iterator[bytes]:
     with path.open("rb") as file:
         pieces = iter(lambda: file.read(PIECE_BYTES), b"")
-        yield from _unpack(pieces) if packed else pieces
+        limit = min(MAX_UNPACKED_BYTES, max(FREE_UNPACKED_BYTES, MAX_GROWTH * path.stat().st_size))
+        yield from _unpack(pieces, limit) if packed else pieces
 
 
-def _unpack(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Unpack every member of a gzip file; zlib checks each one's checksum and length."""
+def _unpack(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """Unpack every member of a gzip file, so many bytes at most; zlib checks each one's checksum and length."""
     member = None
     unpacked = 0
     for piece in pieces:
@@ -105,7 +129,7 @@ def _unpack(pieces: Iterator[bytes]) -> Iterator[bytes]:
             except zlib.error:
                 raise Unreadable("gzip") from None
             unpacked += len(content)
-            if unpacked > MAX_UNPACKED_BYTES:
+            if unpacked > limit:
                 raise Unreadable("too-large")
             if content:
                 yield content
@@ -120,7 +144,7 @@ def _unpack(pieces: Iterator[bytes]) -> Iterator[bytes]:
         except zlib.error:
             raise Unreadable("gzip") from None
         unpacked += len(content)
-        if unpacked > MAX_UNPACKED_BYTES:
+        if unpacked > limit:
             raise Unreadable("too-large")
         if content:
             yield content

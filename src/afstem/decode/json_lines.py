@@ -81,7 +81,9 @@ class JsonLinesReader(ExtractReader):
 
     def _counted_batches(self) -> Iterator[tuple[pa.Table, int]]:
         next_no = 1
-        for block in blocks.read_blocks(self._path, self._packed, drop_bom=True, batch_bytes=self._batch_bytes):
+        # A line is a record of its own, or has as many as braces at most.
+        read = blocks.read_blocks(self._path, self._packed, True, self._batch_bytes, record_signs=(b"\n", b"{"))
+        for block in read:
             batch, physical = self._read_block(block, next_no)
             next_no += physical
             yield batch, physical

@@ -22,6 +22,9 @@ The message's fields are repeated in each of its records, so a long field over a
 without bound. A message of up to this many elements never gets there, and a real one has three.
 """
 
+MAX_ELEMENTS = 1000
+"""In the list of one message, which is about one citizen. A line of sixteen million signs could hold five million."""
+
 MESSAGE_FIELDS = ("personnummer", "registreret", "reference")
 LIST_FIELD = "kontaktinformationer"
 ELEMENT_FIELDS = ("kontaktdatatype", "kontaktdata")
@@ -72,7 +75,7 @@ def read_message(line: str) -> list[Submitted]:
         return [Submitted("message")]
     fields = dict(message)
     elements = fields.get(LIST_FIELD)
-    if type(elements) is not list:
+    if type(elements) is not list or len(elements) > MAX_ELEMENTS:
         return [Submitted("message")]
     fault = _fault_of(message, (*MESSAGE_FIELDS, LIST_FIELD), [fields.get(name) for name in MESSAGE_FIELDS])
     if fault:

@@ -22,19 +22,26 @@ LARGEST_PAGE = 16 * 2**20
 """Packed or not; programs begin a new kind of page after 1 MiB."""
 
 _DICTIONARY_PAGE = 2
+_DATA_PAGES = (b"\x15\x00", b"\x15\x06")
+"""How the header of a page of data begins, of version 1 and 2; what follows may be longer than `LONGEST_HEADER`."""
+
 _CODECS = {"UNCOMPRESSED": None, "SNAPPY": "snappy", "GZIP": "gzip", "ZSTD": "zstd"}
 _LENGTH_BYTES = 4
 
 
 def are_short(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> bool:
     """Whether the values of the column chunk's dictionary are proved to be shorter than 64 KiB, or it has none."""
-    if chunk.compression not in _CODECS or chunk.data_page_offset <= 0:
+    if chunk.data_page_offset <= 0:
         return False
     # As Arrow does: a dictionary is what stands before the first data page.
     starts = (chunk.dictionary_page_offset or 0, chunk.data_page_offset)
     start = min(at for at in starts if at > 0)
     file.seek(start)
     header = file.read(LONGEST_HEADER)
+    if header.startswith(_DATA_PAGES):
+        return True
+    if chunk.compression not in _CODECS:
+        return False
     try:
         octets = iter(header)
         fields = _read_structure(octets)

@@ -24,7 +24,7 @@ from afstem.errors import Unreadable
 MAX_ROWS = 100_000_000
 """Each citizen's three contact types, five times over."""
 
-MAX_ROWS_PER_BYTE = 100
+MAX_ROWS_PER_BYTE = 10
 FREE_ROWS = 10_000
 """A citizen's number alone takes more than a byte; only rows without content are packed tighter than this."""
 
@@ -86,10 +86,13 @@ class ParquetReader(ExtractReader):
             for group in range(file.metadata.num_row_groups):
                 rows_at_a_time = ROWS_AT_A_TIME
                 with _broken_is_unreadable():
-                    if _has_short_dictionaries(raw, file.metadata.row_group(group)):
+                    doubtful = _doubtful_dictionaries(raw, file.metadata.row_group(group))
+                    if not doubtful:
                         rows_at_a_time *= LONG_CELL_BYTES // parquet_dictionaries.SHORT_BYTES
-                    elif (longest := _longest_in_dictionaries(preview, group)) > LONG_CELL_BYTES:
-                        rows_at_a_time = FREE_LONG_BYTES // longest
+                    else:
+                        longest = _longest_in_dictionaries(preview, group, [x for x in self._texts if x in doubtful])
+                        if longest > LONG_CELL_BYTES:
+                            rows_at_a_time = FREE_LONG_BYTES // longest
                 batches = file.iter_batches(rows_at_a_time, row_groups=[group], use_threads=False)
                 while True:
                     with _broken_is_unreadable():
@@ -130,6 +133,8 @@ def _broken_is_unreadable() -> Iterator[None]:
     """What a broken Parquet file makes Arrow raise becomes `Unreadable`; a failing disk stays what it is."""
     try:
         yield
+    except pa.ArrowMemoryError:  # it is also an ArrowException
+        raise
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -149,14 +154,18 @@ def _refuse_too_large(metadata: pq.FileMetaData, file_bytes: int) -> None:
             raise Unreadable("too-large")
 
 
-def _has_short_dictionaries(file: BinaryIO, group: pq.RowGroupMetaData) -> bool:
+def _doubtful_dictionaries(file: BinaryIO, group: pq.RowGroupMetaData) -> set[str]:
+    """The columns of texts or bytes whose dictionaries are not proved to hold short values only."""
     texts = [chunk for chunk in map(group.column, range(group.num_columns)) if chunk.physical_type == "BYTE_ARRAY"]
-    return all(parquet_dictionaries.are_short(file, chunk) for chunk in texts)
+    return {chunk.path_in_schema for chunk in texts if not parquet_dictionaries.are_short(file, chunk)}
 
 
-def _longest_in_dictionaries(preview: pq.ParquetFile, group: int) -> int:
-    """Look at each dictionary of a row group before its values are repeated over the rows; bytes of the longest."""
-    for batch in preview.iter_batches(1, row_groups=[group], use_threads=False):
+def _longest_in_dictionaries(preview: pq.ParquetFile, group: int, columns: list[str]) -> int:
+    """Bytes of the longest value in the dictionaries of some columns of a row group, before it is repeated over rows.
+
+    Of others no more is read: Arrow cannot give a column in the encodings DELTA as a dictionary.
+    """
+    for batch in preview.iter_batches(1, row_groups=[group], columns=columns, use_threads=False):
         return max(
             (
                 _longest_cell(pc.binary_length(column.dictionary))
