@@ -34,6 +34,8 @@ DEEPEST = 4
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _DIGIT_RUN = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){7,}")
+# Eight digits by themselves, perhaps in pairs: any eight of a longer run are some phone number too often.
+_PHONE = re.compile(r"(?<![0-9])(?:(?:00|[+])?45[ \xa0-]{0,2})?([0-9](?:[ \xa0-]{0,2}[0-9]){7})(?![0-9])")
 _BASE64_RUN = re.compile(rb"(?:[A-Za-z0-9+/_-]\r?\n?){10,}")
 _HEX_RUN = re.compile(rb"(?:[0-9A-Fa-f]{2}[ :]?){8,}|(?:\\?0?x[0-9A-Fa-f]{2},? ?){8,}")
 _ESCAPE = re.compile(r"\\(?:u\{?|x|U0000)([0-9A-Fa-f]{2,4})\}?")
@@ -57,7 +59,6 @@ class Secrets:
             for spelling in (number, turned + serial, number[::-1], serial + birth, number.lstrip("0")):
                 if len(spelling) >= 9:
                     self._of_digits[spelling] = number
-        self._of_digits.update((phone, phone) for phone in self.phones)
         for secret in self.numbers | self.phones:
             for order in ("little", "big"):
                 self._of_integers[int.from_bytes(int(secret).to_bytes(8, order), "little")] = secret
@@ -84,6 +85,8 @@ class Secrets:
         for run in runs:
             places = ((begin, begin + length) for length in lengths for begin in range(len(run) - length + 1))
             found |= {self._of_digits[run[begin:end]] for begin, end in places if run[begin:end] in self._of_digits}
+        numbers = {re.sub("[^0-9]", "", match[1]) for match in _PHONE.finditer(text)}
+        found |= numbers & self.phones
         if "@" in text:
             small = text.lower()
             for at in (match.start() for match in re.finditer("@", small)):
@@ -97,8 +100,8 @@ class Secrets:
             return set()
         secrets = np.array(list(self._of_integers), np.uint64)
         found: set[str] = set()
-        for begin in range(8):
-            integers = np.frombuffer(content, "<u8", count=max(len(content) - begin, 0) // 8, offset=begin)
+        for begin in range(min(8, len(content))):
+            integers = np.frombuffer(content, "<u8", count=(len(content) - begin) // 8, offset=begin)
             found |= {self._of_integers[integer] for integer in integers[np.isin(integers, secrets)].tolist()}
         return found
 

@@ -49,7 +49,9 @@ def everything_kept(workspace: Path) -> dict[str, Any]:
     folders = [settings.landing]
     if engine.dialect.name == "sqlite":
         folders.append(Path(engine.url.database or "").parent)
-    for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(
+        path for folder in folders for path in folder.rglob("*") if path.is_file() and path.name != ".lock"
+    ):
         kept[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
     assert len(names) > 8
     return kept

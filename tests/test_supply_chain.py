@@ -36,6 +36,8 @@ EXPRESSIONS = {"select", "insert", "update", "delete"}
 ON_PURPOSE = {
     ("report/language.py", "excess"): "`text` of the catalogue, which knows no SQL",
     ("store/apply.py", "_let_numbers_roll_back"): "the name of a sequence of our own, quoted by PostgreSQL",
+    ("store/connection.py", "_say_that_it_writes"): "constants of this module",
+    ("store/ledger.py", "last_applied"): "an expression of SQLAlchemy, put together before it is executed",
     ("store/bulk_read.py", "_read_sqlite"): "a pragma takes no parameter",
     ("store/bulk_read.py", "_answer"): "a query of `lookup`, its parameters bound",
     ("store/columns.py", "_execute_many"): "an insert that SQLAlchemy has compiled, with its parameters beside it",

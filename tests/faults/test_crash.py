@@ -100,8 +100,12 @@ def test_deaths_in_a_row_and_new_deliveries_between(baselines: Baselines) -> Non
     recovering from that."""
     attempts = [
         Attempt(1, (1,), {"serial": True, "plant": [["planted:die_before", {"text": "SELECT contact_history"}]]}),
-        Attempt(2, (2,), {"serial": True, "plant": [["planted:die_before", {"text": "UPDATE runs"}]]}),
-        Attempt(2, (), {"serial": True, "plant": [["planted:die_before", {"text": "UPDATE runs"}]]}),
+        Attempt(
+            2, (2,), {"serial": True, "plant": [["planted:die_before", {"text": "UPDATE runs SET report_published"}]]}
+        ),
+        Attempt(
+            2, (), {"serial": True, "plant": [["planted:die_before", {"text": "UPDATE runs SET report_published"}]]}
+        ),
         Attempt(2),
     ]
     assert disturbed(baselines, attempts) == []

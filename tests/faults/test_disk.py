@@ -120,7 +120,7 @@ def unsafe(workspace: Workspace, *plant: list[Any]) -> list[str]:
     log.unlink()
     written = next(place for place, call in enumerate(calls) if call.startswith("INSERT INTO runs"))
     commit = written + calls[written:].index("COMMIT")
-    marked = next(place for place, call in enumerate(calls) if call.startswith("UPDATE runs"))
+    marked = next(place for place, call in enumerate(calls) if place > commit and call.startswith("UPDATE runs"))
     landing, reports = workspace.folder / "var" / "landing", workspace.folder / "reports"
     [report] = [path for path in reports.iterdir() if path.is_dir()]
     found = []

@@ -207,7 +207,7 @@ def test_a_connection_that_is_lost_when_all_is_done_is_no_failure(
         done = replace(workspace, store_url=proxy.url(database)).attempt(1, 0)
         assert proxy.happened.is_set(), done.stderr
     assert done.returncode == DONE
-    assert "is applied and published; the next run notes that in the store" in done.stderr
+    assert "is applied and published; the next run clears up after it" in done.stderr
     assert what_is_wrong(done, workspace, expected) == []
     assert len(u.left_behind(workspace).runs) == 2
     server.drop(database)
