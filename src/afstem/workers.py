@@ -252,6 +252,6 @@ def _work(pipe: "Connection") -> None:
         begin = time.process_time()
         try:
             result = function(*arguments)
-        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for, or Python would print it
             result = error.with_traceback(None)
         pipe.send((result, time.process_time() - begin))

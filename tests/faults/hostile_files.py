@@ -103,7 +103,7 @@ CATALOGUE = (
     Hostile("nulls.parquet", "too-large", lambda: parquet({"x": pa.nulls(2 * 10**6)})),
     Hostile(
         "long.parquet",
-        "line-too-long",
+        "too-large",
         lambda: parquet({"x": repeated("x" * MIB, 5000)}, dictionary_pagesize_limit=2 * MIB),
     ),
     Hostile("wide.parquet", "too-costly", lambda: parquet({f"x{n}": repeated("x" * 60_000, 9000) for n in range(60)})),

@@ -98,6 +98,7 @@ def test_a_run_that_dies_is_completed_by_the_next(baselines: Baselines, tmp_path
 def test_deaths_in_a_row_and_new_deliveries_between(baselines: Baselines) -> None:
     """Dies with all of the night written but not committed, then, with more delivered, in publishing, then once more in
     recovering from that."""
+    publishing = {"serial": True, "plant": [["planted:die_before", {"text": "UPDATE runs SET report_published"}]]}
     attempts = [
         Attempt(1, (1,), {"serial": True, "plant": [["planted:die_before", {"text": "SELECT contact_history"}]]}),
         Attempt(
