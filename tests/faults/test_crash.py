@@ -101,12 +101,8 @@ def test_deaths_in_a_row_and_new_deliveries_between(baselines: Baselines) -> Non
     publishing = {"serial": True, "plant": [["planted:die_before", {"text": "UPDATE runs SET report_published"}]]}
     attempts = [
         Attempt(1, (1,), {"serial": True, "plant": [["planted:die_before", {"text": "SELECT contact_history"}]]}),
-        Attempt(
-            2, (2,), {"serial": True, "plant": [["planted:die_before", {"text": "UPDATE runs SET report_published"}]]}
-        ),
-        Attempt(
-            2, (), {"serial": True, "plant": [["planted:die_before", {"text": "UPDATE runs SET report_published"}]]}
-        ),
+        Attempt(2, (2,), publishing),
+        Attempt(2, (), publishing),
         Attempt(2),
     ]
     assert disturbed(baselines, attempts) == []
