@@ -174,7 +174,12 @@ def read_finding_memory(connection: Connection, actor: str) -> pa.Table:
     """What is remembered of one actor's findings, as `finding_memory.MEMORY_SCHEMA`."""
     kept = select(finding_memory.c.content).where(finding_memory.c.actor == actor)
     content = connection.execute(kept).scalar_one_or_none()
-    return MEMORY_SCHEMA.empty_table() if content is None else unpack(content)
+    if content is None:
+        return MEMORY_SCHEMA.empty_table()
+    memory = unpack(content)
+    if len(memory.column_names) < len(MEMORY_SCHEMA):  # written before what is resolved was remembered
+        memory = memory.append_column("resolved_run", pa.nulls(len(memory), pa.string()))
+    return memory
 
 
 def _ints(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
