@@ -34,6 +34,21 @@ OUTCOMES = ("applied", "unchanged", "superseded", "held", "rejected")
 ELEMENTS = {
     *("html", "head", "meta", "title", "link", "style", "body", "header", "main", "footer", "nav", "section", "div"),
     *("h1", "h2", "p", "a", "ol", "ul", "li", "dl", "dt", "dd", "details", "summary", "blockquote", "q"),
+    *(
+        "svg",
+        "path",
+        "polyline",
+        "rect",
+        "text",
+        "script",
+        "label",
+        "input",
+        "select",
+        "option",
+        "button",
+        "output",
+        "b",
+    ),
     *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "span", "strong", "bdi", "data", "time"),
 }
 
@@ -207,15 +222,16 @@ def test_every_page_stands_alone_in_both_languages(run: Path) -> None:
     assert max(titles.values()) == 1
 
 
-def test_the_policy_allows_the_style_and_nothing_else(run: Path) -> None:
+def test_the_policy_allows_style_and_script_of_the_page_and_nothing_else(run: Path) -> None:
     text = (run / "index.html").read_text(encoding="utf-8")
-    style = re.search(r"<style>(.*?)</style>", text, re.S)
-    assert style
-    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    own = re.findall(r"<(?:style|script)>(.*?)</(?:style|script)>", text, re.S)
+    digests = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in own]
+    assert len(digests) == 2
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy
     assert html.unescape(policy[1]) == (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'none'; base-uri 'none'"
+        f"default-src 'none'; style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; "
+        "img-src data:; form-action 'none'; base-uri 'none'"
     )
 
 

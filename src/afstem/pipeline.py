@@ -460,7 +460,9 @@ def prepare_report(run: Run) -> None:
     publication.prepare(
         run.settings.reports,
         run.plan.run_id,
-        lambda folder: write_report(folder, run.manifest(), run.folder, run.actors, run.extracts(), run.token_key),
+        lambda folder: write_report(
+            folder, run.manifest(), run.folder, run.actors, run.extracts(), run.token_key, run.settings.deadline
+        ),
     )
 
 

@@ -56,11 +56,17 @@ class HoldSettings(_Strict):
     volume_drop: Share = 0.50
 
 
+class ReportSettings(_Strict):
+    deadline: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
+    """By when the report must be there, in ``run.timezone``."""
+
+
 class _File(_Strict):
     store: StoreSettings = StoreSettings()
     paths: PathSettings = PathSettings()
     run: RunSettings = RunSettings()
     hold: HoldSettings = HoldSettings()
+    report: ReportSettings = ReportSettings()
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ class Settings:
     permissions: Path
     timezone: str
     hold: HoldSettings
+    deadline: str | None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -131,6 +138,7 @@ def load_settings(config: Path, environment: Mapping[str, str] | None = None) ->
         permissions=_chosen_or_shipped(file.paths.permissions, folder, "permissions.toml"),
         timezone=file.run.timezone,
         hold=file.hold,
+        deadline=file.report.deadline,
     )
 
 

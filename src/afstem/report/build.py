@@ -5,28 +5,34 @@ batch by batch and only counts and a few examples are kept. Every number that ca
 dataset), and a difference stops the run: a report that disagrees with itself is worse than none.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from afstem.errors import RunError
+from afstem.finding_memory import Mending, days_between
 from afstem.hold import Excess
 from afstem.masking import display_value
 from afstem.report import sampling
+from afstem.report.do_first import ToDo, Why, choose, why_findings
+from afstem.report.nights import NO_LEVELS, SHOWN, ActorNight, Levels, Night, usual_levels
+from afstem.report.trust import Check, Verdict, minutes_left, verdict
 from afstem.rules import RULE_OF_CODE
 from afstem.schema import Change, Outcome
+from afstem.sorted_numbers import contains
 
 SAMPLES_PER_CODE = 50
 SAMPLES_PER_ACTOR = 50
-DO_FIRST = 8
 
 _READ = ["actor", "extract", "extract_id", "record_no", "cpr_masked", "contact_type", "value", "is_primary", "reason"]
 """What the pages need of the rejections dataset besides the code; neither token nor reference."""
@@ -34,16 +40,20 @@ _READ = ["actor", "extract", "extract_id", "record_no", "cpr_masked", "contact_t
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
-_COUNTED = ["findings", "primary", "extracts"]
+_COUNTED = ["findings", "primary", "extracts", "mendable"]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How often something was found: ``primary`` counts records it rejected, ``extracts`` whole extracts."""
+    """How often something was found: ``primary`` counts records it rejected, ``extracts`` whole extracts.
+
+    ``mendable`` are the records that have no other finding: mended, they would be accepted.
+    """
 
     findings: int = 0
     primary: int = 0
     extracts: int = 0
+    mendable: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,11 @@ class Extract:
     released: bool
 
     @property
+    def is_news(self) -> bool:
+        """Whether it is a file that was not applied before; a login that was refused is none."""
+        return bool(self.file) and self.state != "already-applied"
+
+    @property
     def has_hold(self) -> bool:
         """Whether it is held, or was and is released now."""
         return self.state == "held" or self.released
@@ -145,15 +160,12 @@ class ActorReport:
     codes: Mapping[int, Counts]
     reasons: Mapping[tuple[int, str], Counts]
     samples: tuple[Sample, ...]
+    mending: Mending | None
 
-
-@dataclass(frozen=True)
-class ToDo:
-    """One line of what to do first: one call to one actor about one code."""
-
-    actor: str
-    code: int
-    counts: Counts
+    @property
+    def came(self) -> bool:
+        """Whether it brought a file that was not applied before."""
+        return any(extract.is_news for extract in self.extracts)
 
 
 @dataclass(frozen=True)
@@ -179,6 +191,53 @@ class ReportData:
     actors: Mapping[str, ActorReport]
     extracts: tuple[Extract, ...]
     do_first: tuple[ToDo, ...]
+    checks: tuple[Check, ...]
+    levels: Levels
+    nights: tuple[Night, ...]
+    deadline: str | None
+
+    """``nights`` end with this one; its charts begin with the first of them."""
+
+    @property
+    def verdict(self) -> Verdict:
+        return verdict(self.checks)
+
+    @property
+    def night(self) -> Night:
+        """What this run leaves for the reports of the nights to come."""
+        return self.nights[-1]
+
+    def why(self, actor: str, code: int) -> Why:
+        """How the findings of an actor and code compare with the actor's own level."""
+        counts = self.actors[actor].codes.get(code)
+        return why_findings(counts.findings if counts else 0, self.levels.of_actor.get((actor, code)))
+
+    @property
+    def above(self) -> tuple[str, ...]:
+        """The actors that are above their own level with any code."""
+        return tuple(
+            actor.id
+            for actor in self.actors.values()
+            if any(not self.why(actor.id, code).is_ordinary for code in actor.codes)
+        )
+
+    @property
+    def mending(self) -> Mapping[str, int]:
+        """New, recurring and resolved findings of all actors."""
+        return {name: sum(getattr(one, name) for one in self._mending()) for name in ("new", "recurring", "resolved")}
+
+    def _mending(self) -> list[Mending]:
+        return [actor.mending for actor in self.actors.values() if actor.mending]
+
+    @property
+    def oldest(self) -> tuple[int, int] | None:
+        """For how many days the oldest finding has been raised, and its code."""
+        raised = [(one.oldest_run, one.oldest_code) for one in self._mending() if one.oldest_run and one.oldest_code]
+        return (days_between(min(raised)[0], self.run_id), min(raised)[1]) if raised else None
+
+    def age(self, run_id: str) -> int:
+        """The days from an earlier run to this one."""
+        return days_between(run_id, self.run_id)
 
     @property
     def started_on(self) -> date:
@@ -186,8 +245,15 @@ class ReportData:
         return self.started_at.astimezone(ZoneInfo(self.timezone)).date()
 
 
-def build_report(manifest: Mapping[str, Any], rejections: Path) -> ReportData:
-    """What the pages of a run show; ``rejections`` is the folder of its dataset.
+def build_report(
+    manifest: Mapping[str, Any],
+    rejections: Path,
+    past: Sequence[Night] = (),
+    mending: Mapping[str, Mending] | None = None,
+    deadline: str | None = None,
+) -> ReportData:
+    """What the pages of a run show; ``rejections`` is the folder of its dataset, ``past`` the nights before, the newest
+    first, and ``mending`` how each actor mends.
 
     Raises `RunError` where the manifest disagrees with itself or with the rejections dataset.
     """
@@ -195,7 +261,9 @@ def build_report(manifest: Mapping[str, Any], rejections: Path) -> ReportData:
     _check_balance(manifest)
     _check_findings(manifest, strata)
     extracts = tuple(_extract(place, entry) for place, entry in enumerate(manifest["extracts"], 1))
-    return ReportData(
+    actors = _actor_reports(manifest, extracts, strata, kept, mending or {})
+    codes = _code_reports(rejections, strata, kept)
+    data = ReportData(
         run_id=manifest["run_id"],
         started_at=datetime.fromisoformat(manifest["started_at"]),
         finished_at=datetime.fromisoformat(manifest["finished_at"]),
@@ -214,11 +282,44 @@ def build_report(manifest: Mapping[str, Any], rejections: Path) -> ReportData:
             for row in manifest["changes"]
         ),
         counts=_sum(strata),
-        codes=_code_reports(rejections, strata, kept),
-        actors=_actor_reports(manifest, extracts, strata, kept),
+        codes=codes,
+        actors=actors,
         extracts=extracts,
-        do_first=_do_first(strata),
+        do_first=(),
+        checks=(),
+        levels=NO_LEVELS,
+        nights=(),
+        deadline=deadline,
     )
+    night = Night(data.run_id, data.started_on, {actor.id: _actor_night(actor) for actor in actors.values()})
+    data = replace(
+        data,
+        levels=usual_levels(past, data.started_on, codes),
+        nights=(*reversed([earlier for earlier in past if _is_shown(earlier, night)][: SHOWN - 1]), night),
+    )
+    came_today = {actor for earlier in past if earlier.day == night.day for actor in _who_came(earlier)}
+    missing = data.levels.expected & actors.keys() - came_today - _who_came(night)
+    return replace(data, do_first=choose(_todos(data, missing)), checks=tuple(_checks(data, sorted(missing))))
+
+
+def _is_shown(earlier: Night, night: Night) -> bool:
+    return earlier.day > night.day - timedelta(days=2 * SHOWN)
+
+
+def _who_came(night: Night) -> set[str]:
+    return {actor for actor, numbers in night.actors.items() if numbers.came}
+
+
+def _actor_night(actor: ActorReport) -> ActorNight:
+    numbers = ActorNight(
+        came=actor.came,
+        records=actor.records,
+        rejected=actor.outcomes[Outcome.REJECTED],
+        findings={code: counts.findings for code, counts in actor.codes.items()},
+    )
+    if actor.mending is None:
+        return numbers
+    return replace(numbers, new=actor.mending.new, recurring=actor.mending.recurring, resolved=actor.mending.resolved)
 
 
 def outcome_counts(counts: Mapping[str, int]) -> dict[Outcome, int]:
@@ -232,11 +333,11 @@ def outcome_counts(counts: Mapping[str, int]) -> dict[Outcome, int]:
 FINDINGS_AT_ONCE = 131_072
 
 
-def _batches(rejections: Path) -> Iterator[pa.Table]:
+def _batches(rejections: Path, columns: list[str]) -> Iterator[pa.Table]:
     for path in sorted(rejections.glob("code=*/*.parquet")):
         code = pa.scalar(int(path.parent.name.removeprefix("code=")), pa.int32())
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(FINDINGS_AT_ONCE, columns=_READ):
+            for batch in file.iter_batches(FINDINGS_AT_ONCE, columns=columns):
                 yield pa.Table.from_batches([batch]).append_column("code", pa.repeat(code, len(batch)))
 
 
@@ -244,8 +345,9 @@ def _read_findings(rejections: Path, run_id: str) -> tuple[list[Stratum], pa.Tab
     """Counts per stratum, and the findings that may become examples (None without any)."""
     tallies: list[pa.Table] = []
     kept: pa.Table | None = None
-    for findings in _batches(rejections):
-        tallies.append(_tally(findings))
+    several = _several(rejections)
+    for findings in _batches(rejections, _READ):
+        tallies.append(_tally(findings, several))
         chosen = sampling.lowest(findings.append_column("lot", pa.array(sampling.draw(findings, run_id))))
         kept = chosen if kept is None else sampling.lowest(pa.concat_tables([kept, chosen]))
     if kept is None:
@@ -255,7 +357,45 @@ def _read_findings(rejections: Path, run_id: str) -> tuple[list[Stratum], pa.Tab
     return [Stratum(code, actor, reason, Counts(*counts)) for code, actor, reason, *counts in _rows(rows)], kept
 
 
-def _tally(findings: pa.Table) -> pa.Table:
+_Ints = npt.NDArray[np.int64]
+
+
+def _several(rejections: Path) -> dict[str, _Ints]:
+    """By extract, the sorted numbers of the records that have more than one finding: each has one that is not primary,
+    and these are few."""
+    numbers: dict[str, list[_Ints]] = {}
+    for findings in _batches(rejections, ["extract_id", "record_no", "is_primary"]):
+        for extract_id, further in _by_extract(findings.filter(pc.invert(findings["is_primary"]))):
+            numbers.setdefault(extract_id, []).append(further["record_no"].to_numpy())
+    return {extract_id: np.unique(np.concatenate(parts)) for extract_id, parts in numbers.items()}
+
+
+def _by_extract(findings: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The stretches of findings that are of one extract; of one code, its findings stand together."""
+    ids = findings["extract_id"].combine_chunks()
+    begin = 0
+    for values, length in zip(*(part.to_pylist() for part in _run_lengths(ids)), strict=True):
+        yield values, findings.slice(begin, length)
+        begin += length
+
+
+def _run_lengths(ids: pa.Array) -> tuple[pa.Array, pa.Array]:
+    runs = pc.run_end_encode(ids)
+    ends = runs.run_ends.to_numpy()
+    return runs.values, pa.array(np.diff(ends, prepend=0))
+
+
+def _mendable(findings: pa.Table, several: Mapping[str, _Ints]) -> pa.Array:
+    """Whether each finding is the only one of its record."""
+    alone = []
+    for extract_id, of_extract in _by_extract(findings):
+        record_no = pc.fill_null(of_extract["record_no"], 0).to_numpy()
+        others = several.get(extract_id)
+        alone.append(np.ones(len(record_no), bool) if others is None else ~contains(others, record_no))
+    return pc.and_(pa.array(np.concatenate(alone) if alone else np.empty(0, bool)), pc.is_valid(findings["record_no"]))
+
+
+def _tally(findings: pa.Table, several: Mapping[str, _Ints]) -> pa.Table:
     """Counts per stratum of one batch."""
     whole = pc.is_null(findings["record_no"])
     counted = findings.select(sampling.STRATUM)
@@ -263,6 +403,7 @@ def _tally(findings: pa.Table) -> pa.Table:
         ("findings", pa.repeat(True, len(findings))),
         ("primary", pc.and_not(findings["is_primary"], whole)),
         ("extracts", whole),
+        ("mendable", _mendable(findings, several)),
     ):
         counted = counted.append_column(name, counts.cast(pa.int64()))
     by_stratum = counted.group_by(sampling.STRATUM, use_threads=False)
@@ -294,6 +435,7 @@ def _sum(strata: Iterable[Stratum]) -> Counts:
         findings=sum(count.findings for count in counts),
         primary=sum(count.primary for count in counts),
         extracts=sum(count.extracts for count in counts),
+        mendable=sum(count.mendable for count in counts),
     )
 
 
@@ -310,12 +452,57 @@ def _grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, lis
     return groups
 
 
-def _do_first(strata: list[Stratum]) -> tuple[ToDo, ...]:
-    """The actor and code pairs to begin with: whole extracts first, for nothing of them was read."""
-    pairs = _by(strata, lambda stratum: (stratum.actor, stratum.code))
-    todos = [ToDo(actor, code, counts) for (actor, code), counts in pairs.items()]
-    todos.sort(key=lambda todo: (-todo.counts.extracts, -todo.counts.findings))
-    return tuple(todos[:DO_FIRST])
+def _todos(data: ReportData, missing: Iterable[str]) -> Iterator[ToDo]:
+    """Everything that one contact to one actor could mend."""
+    for actor in data.actors.values():
+        usual = data.levels.records.get(actor.id)
+        expected = None if usual is None else max(0, round(usual.usual) - actor.records) or None
+        if actor.delivery == "unavailable":
+            yield ToDo(actor.id, Why.UNAVAILABLE, expected, 0, reason=actor.reason, level=usual)
+        elif actor.id in missing:
+            yield ToDo(actor.id, Why.SILENT, expected, 0, level=usual)
+        held = [extract for extract in actor.extracts if extract.state == "held"]
+        if held:
+            yield ToDo(actor.id, Why.HELD, actor.outcomes[Outcome.HELD] or None, len(held))
+        for code, counts in actor.codes.items():
+            of_code = {reason: number for (key, reason), number in actor.reasons.items() if key == code}
+            if counts.extracts:
+                reason = max(of_code, key=lambda slug: of_code[slug].extracts)
+                yield ToDo(actor.id, Why.REFUSED, expected, counts.extracts, code, reason, usual)
+            findings = counts.findings - counts.extracts
+            if findings:
+                level = data.levels.of_actor.get((actor.id, code))
+                reason = max(of_code, key=lambda slug: of_code[slug].mendable)
+                yield ToDo(actor.id, why_findings(findings, level), counts.mendable, findings, code, reason, level)
+
+
+def _checks(data: ReportData, missing: Sequence[str]) -> Iterator[Check]:
+    """What was checked, in the order in which the report tells it."""
+    yield Check("balance", True, {"records": data.records})
+    yield Check("findings", True, {"findings": data.counts.findings})
+    if not data.dry_run:
+        yield Check("store", True, {"applied": data.outcomes[Outcome.APPLIED]})
+    states = [extract.state for extract in data.extracts]
+    nothing_read = not any(state in ("applied", "held", "already-applied") for state in states)
+    if data.actors and nothing_read:
+        yield Check("nothing_read", False, is_vital=True)
+    silent = [actor.id for actor in data.actors.values() if actor.delivery == "nothing"]
+    delivered = sum(actor.delivery == "delivered" for actor in data.actors.values())
+    counted = {"actors": len(data.actors), "actors_delivered": delivered}
+    if data.levels.expected:
+        yield Check("expected", not missing, {"missing": len(missing)} | counted, tuple(missing))
+    else:
+        yield Check("delivered", not silent, counted, tuple(silent))
+    unavailable = [actor.id for actor in data.actors.values() if actor.delivery == "unavailable"]
+    if unavailable:
+        yield Check("unavailable", False, {"actors_unavailable": len(unavailable)}, tuple(unavailable))
+    for state in ("refused", "held"):
+        if number := states.count(state):
+            actors = dict.fromkeys(extract.actor for extract in data.extracts if extract.state == state)
+            yield Check(state, False, {f"extracts_{state}": number}, tuple(actors))
+    if data.deadline is not None:
+        minutes = minutes_left(data.started_at, data.finished_at, data.deadline, data.timezone)
+        yield Check("deadline" if minutes >= 0 else "late", minutes >= 0, {"minutes": abs(minutes)})
 
 
 def _code_reports(rejections: Path, strata: list[Stratum], kept: pa.Table | None) -> dict[int, CodeReport]:
@@ -337,10 +524,15 @@ def _code_reports(rejections: Path, strata: list[Stratum], kept: pa.Table | None
 
 
 def _actor_reports(
-    manifest: Mapping[str, Any], extracts: Iterable[Extract], strata: list[Stratum], kept: pa.Table | None
+    manifest: Mapping[str, Any],
+    extracts: Sequence[Extract],
+    strata: list[Stratum],
+    kept: pa.Table | None,
+    mending: Mapping[str, Mending],
 ) -> dict[str, ActorReport]:
     of_actor = _grouped(strata, lambda stratum: stratum.actor)
     balance = _grouped(manifest["balance"], itemgetter("actor"))
+    extracts_of = _grouped(extracts, lambda extract: extract.actor)
     samples = _samples(kept, "actor", SAMPLES_PER_ACTOR)
     return {
         actor["id"]: ActorReport(
@@ -352,11 +544,12 @@ def _actor_reports(
             records=actor["records"],
             outcomes=outcome_counts(actor["outcomes"]),
             balance=_sum_balance(balance.get(actor["id"], [])),
-            extracts=tuple(extract for extract in extracts if extract.actor == actor["id"]),
+            extracts=tuple(extracts_of.get(actor["id"], ())),
             counts=_sum(of_actor.get(actor["id"], [])),
             codes=_by(of_actor.get(actor["id"], []), lambda stratum: stratum.code),
             reasons=_by(of_actor.get(actor["id"], []), lambda stratum: (stratum.code, stratum.reason)),
             samples=samples.get(actor["id"], ()),
+            mending=mending.get(actor["id"]),
         )
         for actor in manifest["actors"]
     }

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from afstem.decode import Header
+from afstem.finding_memory import summarise_mending
 from afstem.intake import ExtractSummary, were_read
 from afstem.report.outcomes import publish_outcomes
 from afstem.report.receipts import write_receipts
@@ -23,10 +24,12 @@ def write_report(
     actors: Mapping[str, Actor],
     extracts: Sequence[ExtractSummary],
     token_key: bytes,
+    deadline: str | None = None,
 ) -> None:
-    """Write Parquet, receipts, pages and manifest of a settled run into ``folder``."""
+    """Write Parquet, receipts, pages and manifest of a settled run into ``folder``, which lies among the reports."""
     # Here, because only a run that is settled needs what makes pages.
     from afstem.report.build import build_report
+    from afstem.report.nights import read_nights, write_night
     from afstem.report.pages import write_pages
 
     write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts)
@@ -40,5 +43,15 @@ def write_report(
         return Header(by_id[extract_id].header, by_id[extract_id].columns)
 
     write_receipts(folder, manifest, rejected, header, {actor.id: actor.encoding for actor in actors.values()})
-    write_pages(folder, build_report(manifest, folder / "rejections"))
+    memories = {actor: memory for actor in actors if (memory := staged.memory(actor)) is not None}
+    data = build_report(
+        manifest,
+        folder / "rejections",
+        read_nights(folder.parent, manifest["run_id"], manifest["timezone"]),
+        {actor: summarise_mending(memory, manifest["run_id"]) for actor, memory in memories.items()},
+        deadline,
+    )
+    if not data.dry_run:
+        write_night(folder, data.night)
+    write_pages(folder, data)
     seal_report(folder, manifest, token_key)

@@ -89,6 +89,28 @@ class Language:
         percent = ("< " if little else "") + format_decimal(0.1 if little else share, "#,##0.0", locale=self.locale)
         return f"{percent}\N{NO-BREAK SPACE}%" if self.code == "da" else f"{percent}%"
 
+    def change(self, number: int, usual: float) -> str:
+        """How far a number is from what is usual, as in ``+27 %``."""
+        percent = format_decimal(round(100 * (number - usual) / usual), "+#,##0;-#,##0", locale=self.locale)
+        return f"{percent}\N{NO-BREAK SPACE}%" if self.code == "da" else f"{percent}%"
+
+    def decimal(self, number: float) -> str:
+        """A number with at most one decimal."""
+        return str(format_decimal(number, "#,##0.#", locale=self.locale))
+
+    def weekday(self, day: date) -> str:
+        return _day(day, "EEEE", self.locale)
+
+    def hour(self, clock: str | None) -> str:
+        """An hour and minute as the language writes it."""
+        return (clock or "–").replace(":", "." if self.code == "da" else ":")
+
+    def duration(self, minutes: int) -> Markup:
+        """Minutes in words."""
+        hours, rest = divmod(minutes, 60)
+        parts = [self.text("frame.hours", number=self.number(hours))] if hours else []
+        return Markup(" ").join([*parts, self.text("frame.minutes", number=self.number(rest))])
+
     def day(self, day: date, form: str = "long") -> str:
         return _day(day, form, self.locale)
 

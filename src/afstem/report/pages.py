@@ -1,18 +1,21 @@
 """The pages of one run: the first page, one of each error code, one of each actor; and the list of runs above them.
 
-The pages are in two languages, static, and stand alone: no script, no network, relative links. What they show is
+The pages are in two languages and stand alone: complete without script, no network, relative links. What they show is
 `ReportData`, so their size does not grow with the rejections.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from afstem.report.build import Changes, ReportData
+from afstem.report.charts import columns_of_code, stacked_columns
 from afstem.report.history import PastRun, replace_text
 from afstem.report.language import LANGUAGES, Language
-from afstem.report.markup import moment_in, render
+from afstem.report.markup import check_text, moment_in, render
+from afstem.report.nights import Night
 from afstem.schema import Change, ContactType
 
 
@@ -22,14 +25,25 @@ def write_pages(folder: Path, data: ReportData) -> None:
         (folder / part).mkdir(exist_ok=True)
     overview = _overview(data)
     for language in LANGUAGES:
-        shown = {"data": data, "moment": partial(moment_in, language, timezone=data.timezone)}
+        shown = {
+            "data": data,
+            "moment": partial(moment_in, language, timezone=data.timezone),
+            "check_text": partial(check_text, language, data),
+        }
         _write(folder, "index", language, render("index.html.j2", language, "index", **shown, **overview))
         for code, report in data.codes.items():
             stem = f"codes/{code}"
-            _write(folder, stem, language, render("code.html.j2", language, stem, **shown, code=report))
+            chart = columns_of_code(data.nights, code)
+            _write(folder, stem, language, render("code.html.j2", language, stem, **shown, code=report, chart=chart))
         for actor in data.actors.values():
             stem = f"actors/{actor.id}"
-            _write(folder, stem, language, render("actor.html.j2", language, stem, **shown, actor=actor))
+            own = {"actor": actor, "trend_of": partial(_trend, data.nights, actor=actor.id)}
+            _write(folder, stem, language, render("actor.html.j2", language, stem, **shown, **own))
+
+
+def _trend(nights: Sequence[Night], code: int, actor: str | None = None) -> list[int]:
+    """The findings of a code, night by night."""
+    return [night.findings(code, actor) for night in nights]
 
 
 def write_history(reports: Path, runs: Sequence[PastRun]) -> None:
@@ -39,25 +53,24 @@ def write_history(reports: Path, runs: Sequence[PastRun]) -> None:
         replace_text(reports / language.page("index"), page)
 
 
-_SECTIONS = ("do_first", "codes", "matrix", "balance", "changes", "extracts", "downloads")
+_SECTIONS = ("do_first", "trend", "codes", "matrix", "balance", "changes", "extracts", "downloads")
 
 
 def _overview(data: ReportData) -> dict[str, Any]:
     """What the first page singles out: what was found, and what is missing."""
     actors = data.actors.values()
-    states = [extract.state for extract in data.extracts]
     with_hold = [extract for extract in data.extracts if extract.has_hold]
-    first = [*(["changes"] if data.dry_run else []), *(["held"] if with_hold else [])]
-    others = [name for name in _SECTIONS if name not in first]
+    held = ["held"] if with_hold else []
+    sections = ("changes", *held, *_SECTIONS) if data.dry_run else (*_SECTIONS[:2], *held, *_SECTIONS[2:])
     return {
-        "sections": first + others,
+        "sections": tuple(dict.fromkeys(sections)),
+        "chart": stacked_columns(data.nights),
+        "trend_of": partial(_trend, data.nights),
+        "above": frozenset(data.above),
         "found_codes": [code for code, report in data.codes.items() if report.counts.findings],
         "with_findings": [actor for actor in actors if actor.counts.findings],
         "silent": [actor for actor in actors if actor.delivery != "delivered"],
-        "unavailable": sum(actor.delivery == "unavailable" for actor in actors),
-        "refused": states.count("refused"),
         "with_hold": with_hold,
-        "held": [extract for extract in data.extracts if extract.state == "held"],
         "not_read": [extract for extract in data.extracts if extract.state in ("refused", "already-applied")],
         "changed": _sum_changes(data.changes),
         "changed_by_type": {
@@ -65,7 +78,14 @@ def _overview(data: ReportData) -> dict[str, Any]:
             for kind in (member.slug for member in ContactType)
             if (rows := [row for row in data.changes if row.contact_type == kind])
         },
+        "changed_by_actor": {
+            actor: list(rows) for actor, rows in groupby(sorted(data.changes, key=_by_actor), key=_by_actor)
+        },
     }
+
+
+def _by_actor(row: Changes) -> str:
+    return row.actor
 
 
 def _sum_changes(rows: Iterable[Changes]) -> Mapping[Change, int]:
