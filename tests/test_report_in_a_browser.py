@@ -20,6 +20,7 @@ from afstem.hold import Excess
 from afstem.report import markup
 from afstem.report.build import build_report
 from afstem.report.pages import write_pages
+from afstem.report.trust import Check
 
 ELSEWHERE = "http://127.0.0.1:9"
 """Nobody listens there."""
@@ -54,14 +55,14 @@ NOT_SEEN = "\u202e\u2066\u2069\ufeff\u200b\u2028\u2029\0\x1b"
 
 EVERYTHING = " ".join((*RUN.values(), *CHANGED))
 
-KEPT = ("run_id", "timezone", "status", "id", "actor")
+KEPT = ("run_id", "timezone", "status", "id", "actor", "deadline")
 """Ours, or letters, digits and hyphens alone (`settings` sees to it): pages are named and linked by them."""
 
 
 def forced(thing: Any, text: str) -> Any:
     """A copy of what pages are made from with the text in every place that holds one."""
-    if isinstance(thing, Excess):
-        return thing  # a limit of ours, and numbers
+    if isinstance(thing, Excess | Check):
+        return thing  # names of ours, and numbers
     if isinstance(thing, str) and not isinstance(thing, Enum):
         return text
     if is_dataclass(thing):

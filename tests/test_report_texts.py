@@ -95,7 +95,7 @@ def test_numbers_and_plurals_are_written_as_in_the_language() -> None:
     assert DANISH.share(0, 0) == "–"
     assert DANISH.share(0, 9) == "0,0\u00a0%"
     assert DANISH.share(1, 9_999) == "< 0,1\u00a0%"
-    one, other = (DANISH.text("index.check_unavailable", count=count, number=count) for count in (1, 2))
+    one, other = (DANISH.text("check.unavailable", count=count, actors_unavailable=count) for count in (1, 2))
     assert one != other.replace("2", "1")
 
 

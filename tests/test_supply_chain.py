@@ -35,6 +35,8 @@ EXPRESSIONS = {"select", "insert", "update", "delete"}
 
 ON_PURPOSE = {
     ("report/language.py", "excess"): "`text` of the catalogue, which knows no SQL",
+    ("report/markup.py", "check_text"): "the same",
+    ("report/markup.py", "why_now"): "the same",
     ("store/apply.py", "_let_numbers_roll_back"): "the name of a sequence of our own, quoted by PostgreSQL",
     ("store/connection.py", "_say_that_it_writes"): "constants of this module",
     ("store/ledger.py", "last_applied"): "an expression of SQLAlchemy, put together before it is executed",
