@@ -10,19 +10,28 @@ from typing import Any
 import pytest
 
 import afstem
-from afstem import cpr_number, decode, email_address, phone_number, pull
+from afstem import cpr_number, decode, email_address, phone_number, pull, suggestions
 from afstem.intake import BREAKS_READER, TOO_COSTLY
 from afstem.report.language import DANISH, ENGLISH
-from afstem.report.texts import fix_texts, known_reasons, plain_texts, reason_texts, visible, whose_move_texts
+from afstem.report.texts import (
+    fix_texts,
+    known_reasons,
+    plain_texts,
+    read_texts,
+    reason_texts,
+    visible,
+    whose_move_texts,
+)
 from afstem.rules import RULES, WhoseMove
 from afstem.schema import MALFORMED_REASONS, ActorType, ContactType, Outcome
+from afstem.value_formats import FINER_EMAIL_REASONS, FINER_PHONE_REASONS
 
 REASONS = {
     1001: set(cpr_number.REASONS),
     1014: {*decode.REASONS, *pull.REASONS, TOO_COSTLY, BREAKS_READER, *MALFORMED_REASONS[1:]},
-    9156: set(phone_number.REASONS),
-    9157: set(phone_number.REASONS),
-    9158: set(email_address.REASONS),
+    9156: {*phone_number.REASONS, *FINER_PHONE_REASONS},
+    9157: {*phone_number.REASONS, *FINER_PHONE_REASONS},
+    9158: {*email_address.REASONS, *FINER_EMAIL_REASONS},
 }
 
 
@@ -39,6 +48,12 @@ def test_every_reason_of_an_unavailable_actor_has_a_text() -> None:
                 said.add(ast.literal_eval(node.args[0]))
     assert said
     assert said | {"internal-error"} == known_reasons(None)
+
+
+def test_every_kind_of_suggestion_has_its_words_and_says_the_value() -> None:
+    words = read_texts("texts.toml")["suggestion"]
+    assert words.keys() == suggestions.KINDS
+    assert all("{value}" in text for both in words.values() for text in both.values())
 
 
 def texts(part: Any) -> Iterator[dict[str, Any]]:

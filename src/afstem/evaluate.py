@@ -52,12 +52,14 @@ def latest_time(started_at: datetime) -> int:
 class Findings:
     """Every finding of a batch, by record and within a record in the order of the rules.
 
-    ``at`` is the record's place in the batch; ``primary`` has one entry a record: its first code, 0 without any.
+    ``at`` is the record's place in the batch; ``suggestion`` is a `suggestions.Suggestion` or None. ``primary`` has one
+    entry a record: its first code, 0 without any.
     """
 
     at: Ints
     code: npt.NDArray[np.int32]
     reason: npt.NDArray[np.object_]
+    suggestion: npt.NDArray[np.object_]
     primary: npt.NDArray[np.int32]
 
 
@@ -139,6 +141,7 @@ def _find(columns: Columns, *, with_store: bool) -> Findings:
     records = len(columns.number)
     holds: dict[int, Bools] = {}
     reasons: dict[int, npt.NDArray[np.object_]] = {}
+    suggestions: dict[int, npt.NDArray[np.object_]] = {}
     for rule in RULES:
         if rule.predicate is None or (rule.needs_citizen and not with_store):
             continue
@@ -149,8 +152,11 @@ def _find(columns: Columns, *, with_store: bool) -> Findings:
         holds[rule.code] = broken
         broken_at = np.flatnonzero(broken)
         reasons[rule.code] = np.full(len(broken_at), rule.slug, np.object_)
+        suggestions[rule.code] = np.full(len(broken_at), None, np.object_)
         if rule.explain:
             reasons[rule.code][:] = rule.explain(columns, broken_at)
+        if rule.suggest and len(broken_at):
+            suggestions[rule.code][:] = rule.suggest(columns, broken_at, reasons[rule.code].tolist())
     at = np.concatenate([np.flatnonzero(broken) for broken in holds.values()])
     by_record = np.argsort(at, kind="stable")
     at = at[by_record]
@@ -158,7 +164,8 @@ def _find(columns: Columns, *, with_store: bool) -> Findings:
     primary = np.zeros(records, np.int32)
     first = np.diff(at, prepend=-1) != 0
     primary[at[first]] = codes[first]
-    return Findings(at, codes, np.concatenate(list(reasons.values()))[by_record], primary)
+    reason, suggestion = (np.concatenate(list(of.values()))[by_record] for of in (reasons, suggestions))
+    return Findings(at, codes, reason, suggestion, primary)
 
 
 def _trimmed(texts: pa.ChunkedArray) -> pa.StringArray:

@@ -45,7 +45,7 @@ FINDING_SCHEMA = pa.schema(
         ("suggestion", pa.string()),
     ]
 )
-"""A finding as the rejections show it: masked, without CPR number."""
+"""A finding as the rejections show it: masked, without CPR number; of a suggestion its kind."""
 
 STAGED_CANDIDATE_SCHEMA = pa.schema([field for field in CANDIDATE_SCHEMA if field.name != "source_no"])
 
@@ -286,12 +286,16 @@ def slug_of(contact_type: int) -> str | None:
 
 
 def rejected_schema(extra_columns: int) -> pa.Schema:
-    """A rejected record as submitted, with its codes (primary first), their reasons, and its contact type."""
+    """A rejected record as submitted, with its codes (primary first), their reasons, and its contact type.
+
+    ``suggestions`` stand beside the reasons: kind and value with a blank between, null where there is none.
+    """
     schema = record_schema(extra_columns)
     for name, kind in (
         ("contact_type", pa.string()),
         ("codes", pa.list_(pa.int32())),
         ("reasons", pa.list_(pa.string())),
+        ("suggestions", pa.list_(pa.string())),
     ):
         schema = schema.append(pa.field(name, kind))
     return schema
@@ -321,9 +325,10 @@ def _rejected(batch: pa.Table, judged: Judged) -> pa.Table:
     rows = batch.take(pa.array(chosen))
     rows = rows.append_column("contact_type", _contact_type_slugs(judged.columns.contact_type[chosen]))
     rows = rows.append_column("codes", pa.ListArray.from_arrays(offsets, pa.array(judged.findings.code)))
-    return rows.append_column(
-        "reasons", pa.ListArray.from_arrays(offsets, pa.array(judged.findings.reason, pa.string()))
-    )
+    suggestions = [found and f"{found.kind} {found.value}" for found in judged.findings.suggestion]
+    for name, texts in (("reasons", judged.findings.reason), ("suggestions", suggestions)):
+        rows = rows.append_column(name, pa.ListArray.from_arrays(offsets, pa.array(texts, pa.string())))
+    return rows
 
 
 def _findings(batch: pa.Table, judged: Judged, token_key: bytes) -> pa.Table:
@@ -345,7 +350,7 @@ def _findings(batch: pa.Table, judged: Judged, token_key: bytes) -> pa.Table:
             "code": judged.findings.code,
             "is_primary": judged.findings.primary[at] == judged.findings.code,
             "reason": pa.array(judged.findings.reason, pa.string()),
-            "suggestion": pa.nulls(len(at), pa.string()),
+            "suggestion": pa.array([found and found.kind for found in judged.findings.suggestion], pa.string()),
         }
     )
 

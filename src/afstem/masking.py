@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from afstem.cpr_number import digit_rows
+from afstem.email_domains import very_common
 from afstem.text_bytes import Ints, TextBytes, bytes_of, fixed_width_texts
 
 _SHAPE_LENGTH = 32
@@ -39,27 +40,6 @@ _DAYS = frozenset(f"{day:02}" for day in (*range(1, 32), *range(61, 92)))
 _MONTHS = frozenset(f"{month:02}" for month in range(1, 13))
 _CPR_IN_FILE_NAME = re.compile(r"(?<!\d)\d{2}(?:[\W_]{0,3}\d{2}){4}(?!\d)")
 _KEPT = "-./ "
-_KNOWN_DOMAINS = frozenset(
-    {
-        "gmail.com",
-        "hotmail.com",
-        "hotmail.dk",
-        "icloud.com",
-        "jubii.dk",
-        "live.dk",
-        "mail.dk",
-        "mail.tele.dk",
-        "me.com",
-        "outlook.com",
-        "outlook.dk",
-        "stofanet.dk",
-        "webspeed.dk",
-        "yahoo.com",
-        "yahoo.dk",
-        "youmail.dk",
-    }
-)
-"""Email domains so common that they tell nothing of a citizen."""
 
 _NAMES_OF_INVISIBLE = {
     "\0": "NUL",
@@ -242,7 +222,7 @@ def display_value(text: str) -> str:
         leading = {1, 2} if text.startswith("+") else set()
         shown = frozenset(place for place in leading | set(digits[-2:]) if text[place].isascii())
         digit_sign = "•"
-    elif text.count("@") == 1 and text.partition("@")[2].lower() in _KNOWN_DOMAINS:
+    elif text.count("@") == 1 and text.partition("@")[2].lower() in very_common():
         text, at_sign, domain = text.partition("@")
         known_domain = at_sign + domain.lower()
     room = _DISPLAY_LENGTH - len(known_domain)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from afstem.suggestions import Suggestion
+
 Bools: TypeAlias = "npt.NDArray[np.bool_]"
 Ints: TypeAlias = "npt.NDArray[np.int64]"
 
@@ -89,6 +91,8 @@ class Rule:
     fix: Texts
     whose_move: WhoseMove
     explain: Callable[[Columns, Ints], list[str]] | None = None
+    suggest: Callable[[Columns, Ints, list[str]], list[Suggestion | None]] | None = None
+    """What may have been meant by the chosen records, which have these reasons; None where nobody can tell."""
     needs_citizen: bool = False
     """Only the store can tell; an actor that checks its own file does not learn it."""
     about_value: bool = False
@@ -159,6 +163,27 @@ def _why_unacceptable(contact_type: ContactType) -> Callable[[Columns, Ints], li
     return why
 
 
+# --- the suggestions ------------------------------------------------------------------------------------------------
+
+
+def _meant_numbers(columns: Columns, at: Ints, reasons: list[str]) -> list[Suggestion | None]:
+    from afstem import suggestions
+
+    return suggestions.for_cpr_numbers(columns.personnummer.take(at).to_pylist(), reasons)
+
+
+def _meant_values(contact_type: ContactType) -> Callable[[Columns, Ints, list[str]], list[Suggestion | None]]:
+    def meant(columns: Columns, at: Ints, reasons: list[str]) -> list[Suggestion | None]:
+        from afstem import suggestions
+
+        reason_of = dict(zip(columns.value.take(at).to_pylist(), reasons, strict=True))
+        found = suggestions.for_values(contact_type, list(reason_of), list(reason_of.values()))
+        meant_by = dict(zip(reason_of, found, strict=True))
+        return [meant_by[value] for value in columns.value.take(at).to_pylist()]
+
+    return meant
+
+
 # --- the table ------------------------------------------------------------------------------------------------------
 
 RULES = (
@@ -223,6 +248,7 @@ RULES = (
         ),
         whose_move=WhoseMove.CASEWORKER,
         explain=_why_no_cpr_number,
+        suggest=_meant_numbers,
     ),
     Rule(
         code=1010,
@@ -318,6 +344,7 @@ RULES = (
         ),
         whose_move=WhoseMove.CASEWORKER,
         explain=_why_unacceptable(ContactType.MOBILE),
+        suggest=_meant_values(ContactType.MOBILE),
         about_value=True,
     ),
     Rule(
@@ -334,6 +361,7 @@ RULES = (
         ),
         whose_move=WhoseMove.CASEWORKER,
         explain=_why_unacceptable(ContactType.LANDLINE),
+        suggest=_meant_values(ContactType.LANDLINE),
         about_value=True,
     ),
     Rule(
@@ -350,6 +378,7 @@ RULES = (
         ),
         whose_move=WhoseMove.CASEWORKER,
         explain=_why_unacceptable(ContactType.EMAIL),
+        suggest=_meant_values(ContactType.EMAIL),
         about_value=True,
     ),
 )

@@ -21,7 +21,15 @@ import pyarrow.compute as pc
 from afstem.errors import RunError
 from afstem.hold import Excess
 from afstem.private_files import open_private, private_folder
-from afstem.report.texts import fix_texts, plain_texts, read_texts, reason_texts, whose_move, whose_move_texts
+from afstem.report.texts import (
+    fix_texts,
+    plain_texts,
+    read_texts,
+    reason_texts,
+    suggestion_texts,
+    whose_move,
+    whose_move_texts,
+)
 from afstem.schema import NAMED_COLUMNS, NEEDED_COLUMNS, RECEIPT_COLUMNS, Outcome, is_receipt
 from afstem.spreadsheet_cells import harmless
 
@@ -42,7 +50,7 @@ class Header(Protocol):
 
 
 Rejected = Callable[[str], Iterator[pa.Table]]
-"""From an extract id to its rejected records, as a record table with ``codes`` (primary first) and ``reasons``."""
+"""From an extract id to its rejected records, as tables of `intake.rejected_schema`."""
 
 
 def write_receipts(
@@ -208,13 +216,31 @@ def _verdict_fields(batch: pa.RecordBatch, file: str) -> list[pa.Array]:
     reasons = pc.binary_join(batch.column("reasons"), " ")
     found = pc.binary_join_element_wise(codes, reasons, "|").dictionary_encode()
     texts = [_explain(combination) for combination in found.dictionary.to_pylist()]
+    explained = [pa.array([text[place] for text in texts], pa.string()).take(found.indices) for place in range(3)]
+    explained[2] = _with_suggestions(explained[2], batch.column("suggestions"))
     return [
         batch.column("record_no").cast(pa.string()),
         codes,
-        *(_field(pa.array([text[place] for text in texts])).take(found.indices) for place in range(3)),
+        *map(_field, explained),
         pa.repeat(_field(pa.array([file]))[0], batch.num_rows),
         _field(batch.column("line")),
     ]
+
+
+def _with_suggestions(fixes: pa.Array, suggestions: pa.ListArray) -> pa.Array:
+    """What to do, and before it what was probably meant, where somebody can tell."""
+    told = pc.list_parent_indices(suggestions).filter(pc.list_flatten(suggestions).is_valid())
+    if not len(told):
+        return fixes
+    meant: dict[int, list[str]] = {}
+    for place, suggestion in zip(told.to_pylist(), pc.list_flatten(suggestions).drop_null().to_pylist(), strict=True):
+        kind, _, value = suggestion.partition(" ")
+        meant.setdefault(place, []).append(suggestion_texts(kind, value).da)
+    chosen = pa.array(meant)
+    written = [" / ".join([*of, fix]) for of, fix in zip(meant.values(), fixes.take(chosen).to_pylist(), strict=True)]
+    mask = np.zeros(len(fixes), np.bool_)
+    mask[chosen.to_numpy()] = True
+    return pc.replace_with_mask(fixes, pa.array(mask), pa.array(written))
 
 
 @cache

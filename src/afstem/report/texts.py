@@ -60,6 +60,12 @@ def fix_texts(code: int) -> Texts:
     return Texts(text["da"], text["en"])
 
 
+def suggestion_texts(kind: str, value: str) -> Texts:
+    """What a suggestion of this kind and value says; the value is the actor's own, so this is for its receipt alone."""
+    text = read_texts("texts.toml")["suggestion"][kind]
+    return Texts(text["da"].replace("{value}", value), text["en"].replace("{value}", value))
+
+
 def whose_move(code: int) -> WhoseMove | None:
     """Who can mend the findings of an error code; None for an unknown code."""
     return RULE_OF_CODE[code].whose_move if code in RULE_OF_CODE else None
