@@ -9,9 +9,14 @@ from pathlib import Path
 import psycopg
 import pytest
 from browser import MISSING, Browser, find_browser, open_browser
+from hypothesis import settings
 from sqlalchemy import make_url
 
 from afstem.store import Store
+
+# No test asserts a time: a machine may stand still for seconds.
+settings.register_profile("afstem", deadline=None)
+settings.load_profile("afstem")
 
 
 @pytest.fixture(scope="session")
