@@ -24,6 +24,17 @@ def _decimal(number: int, locale: str) -> str:
 
 
 @lru_cache(maxsize=10_000)
+def _one_decimal(number: float, locale: str) -> str:
+    return str(format_decimal(number, "#,##0.#", locale=locale))
+
+
+@lru_cache(maxsize=10_000)
+def _percent(tenths: int, less: bool, language: "Language") -> str:
+    percent = ("< " if less else "") + format_decimal(tenths / 10, "#,##0.0", locale=language.locale)
+    return f"{percent}\N{NO-BREAK SPACE}%" if language.code == "da" else f"{percent}%"
+
+
+@lru_cache(maxsize=10_000)
 def _day(day: date, form: str, locale: str) -> str:
     return str(format_date(day, form, locale=locale))
 
@@ -86,8 +97,7 @@ class Language:
             return "–"
         share = 100 * part / whole
         little = 0 < share < 0.05
-        percent = ("< " if little else "") + format_decimal(0.1 if little else share, "#,##0.0", locale=self.locale)
-        return f"{percent}\N{NO-BREAK SPACE}%" if self.code == "da" else f"{percent}%"
+        return _percent(1 if little else round(10 * share), little, self)
 
     def change(self, number: int, usual: float) -> str:
         """How far a number is from what is usual, as in ``+27 %``."""
@@ -96,7 +106,7 @@ class Language:
 
     def decimal(self, number: float) -> str:
         """A number with at most one decimal."""
-        return str(format_decimal(number, "#,##0.#", locale=self.locale))
+        return _one_decimal(number, self.locale)
 
     def weekday(self, day: date) -> str:
         return _day(day, "EEEE", self.locale)

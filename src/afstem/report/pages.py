@@ -19,10 +19,13 @@ from afstem.report.nights import Night
 from afstem.schema import Change, ContactType
 
 
-def write_pages(folder: Path, data: ReportData) -> None:
-    """Write ``index``, ``codes/<code>`` and ``actors/<id>``, each as ``.html`` and ``.en.html``, into ``folder``."""
-    for part in ("codes", "actors"):
-        (folder / part).mkdir(exist_ok=True)
+def write_pages(folder: Path, data: ReportData, part: int = 0, parts: int = 1) -> None:
+    """Write ``index``, ``codes/<code>`` and ``actors/<id>``, each as ``.html`` and ``.en.html``, into ``folder``.
+
+    Of several ``parts``, which can be written side by side, only this one.
+    """
+    for name in ("codes", "actors"):
+        (folder / name).mkdir(exist_ok=True)
     overview = _overview(data)
     for language in LANGUAGES:
         shown = {
@@ -30,12 +33,13 @@ def write_pages(folder: Path, data: ReportData) -> None:
             "moment": partial(moment_in, language, timezone=data.timezone),
             "check_text": partial(check_text, language, data),
         }
-        _write(folder, "index", language, render("index.html.j2", language, "index", **shown, **overview))
-        for code, report in data.codes.items():
+        if part == parts - 1:
+            _write(folder, "index", language, render("index.html.j2", language, "index", **shown, **overview))
+        for code, report in list(data.codes.items())[part::parts]:
             stem = f"codes/{code}"
             chart = columns_of_code(data.nights, code)
             _write(folder, stem, language, render("code.html.j2", language, stem, **shown, code=report, chart=chart))
-        for actor in data.actors.values():
+        for actor in list(data.actors.values())[part::parts]:
             stem = f"actors/{actor.id}"
             own = {"actor": actor, "trend_of": partial(_trend, data.nights, actor=actor.id)}
             _write(folder, stem, language, render("actor.html.j2", language, stem, **shown, **own))
