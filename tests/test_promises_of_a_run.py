@@ -165,7 +165,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it, and nothing of the program runs after it."""
 
 
-STEPS_BEFORE_THE_COMMIT = ["take_in", "reconcile", "prepare_report", "apply"]
+STEPS_BEFORE_THE_COMMIT = ["take_in", "reconcile", "begin_report", "apply"]
 
 
 @pytest.mark.parametrize("step", STEPS_BEFORE_THE_COMMIT)

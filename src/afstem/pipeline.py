@@ -57,9 +57,9 @@ from afstem.lookup import Citizens, Knowledge
 from afstem.private_files import lasting_folder
 from afstem.pull import LandedExtract, LeftExtract, find_landed, pull
 from afstem.report import publication
-from afstem.report.folder import write_report
+from afstem.report.folder import write_findings, write_records
 from afstem.report.manifest import STATE_TOLD, build_manifest, changes_told
-from afstem.report.seal import last_link
+from afstem.report.seal import last_link, seal_report
 from afstem.schema import Change, ContactType
 from afstem.settings import Actor, Settings, load_actors, load_settings
 from afstem.staging import Plan, RunFolder, read_batches
@@ -457,19 +457,43 @@ def _numbered(run: Run, extracts: list[ExtractSummary]) -> list[settlement.Numbe
 @told_without_content()
 def prepare_report(run: Run) -> None:
     """Build the whole report beside its final place."""
-    publication.prepare(
-        run.settings.reports,
-        run.plan.run_id,
-        lambda folder: write_report(
-            folder, run.manifest(), run.folder, run.actors, run.extracts(), run.token_key, run.settings.deadline
-        ),
-    )
+    begin_report(run)()
+
+
+def begin_report(run: Run) -> Callable[[], None]:
+    """Begin to do that, and give a function that waits until it is done, or raises what went wrong.
+
+    What was found, and what became of every record, are written side by side: neither needs the other.
+    """
+    reports, run_id = run.settings.reports, run.plan.run_id
+    folder = publication.begin(reports, run_id)
+    parts = [run.workers.begin(part, run.folder.path) for part in (report_findings, report_records)]
+
+    def finish() -> None:
+        for is_written in parts:
+            is_written()
+        seal_report(folder, run.manifest(), run.token_key)
+        publication.finish(reports, run_id)
+
+    return finish
 
 
 @told_without_content()
-def prepare_report_of(run_folder: Path) -> None:
-    """The same, in a worker."""
-    prepare_report(open_run(run_folder))
+def report_findings(run_folder: Path) -> None:
+    """Write one part of a run's report: rejections and pages, and the list of runs that this one belongs into."""
+    run = open_run(run_folder)
+    reports, manifest = run.settings.reports, run.manifest()
+    with publication.building(reports, run.plan.run_id) as folder:
+        write_findings(folder, manifest, run.folder, run.actors, run.extracts(), run.settings.deadline)
+    publication.prepare_history(reports, manifest)
+
+
+@told_without_content()
+def report_records(run_folder: Path) -> None:
+    """Write the other part: outcomes and receipts."""
+    run = open_run(run_folder)
+    with publication.building(run.settings.reports, run.plan.run_id) as folder:
+        write_records(folder, run.manifest(), run.folder, run.actors, run.extracts())
 
 
 @told_without_content()
@@ -596,7 +620,7 @@ def run(
         with _timed("reconcile", run):
             reconcile(run)
         with _timed("prepare report and apply", run):
-            apply(run, run.workers.begin(prepare_report_of, run.folder.path))
+            apply(run, begin_report(run))
         with _timed("publish", run):
             publish(run)
         return summarise_run(run.manifest(), run.settings.reports)

@@ -130,13 +130,13 @@ def publish_before_the_commit() -> None:
     """The report gets its name when it is built."""
     from afstem.report import publication
 
-    prepare, publish = publication.prepare, publication.publish
+    finish, publish = publication.finish, publication.publish
 
-    def prepare_and_publish(reports: Path, run_id: str, build: Callable[[Path], None]) -> None:
-        prepare(reports, run_id, build)
+    def finish_and_publish(reports: Path, run_id: str) -> None:
+        finish(reports, run_id)
         publish(reports, run_id)
 
-    publication.prepare = prepare_and_publish
+    publication.finish = finish_and_publish
 
 
 def keep_the_ledger_apart() -> None:

@@ -1,4 +1,6 @@
-"""Everything that stands in ``reports/<run_id>/`` (SPEC 6), built in a folder that nobody sees yet."""
+"""Everything that stands in ``reports/<run_id>/`` (SPEC 6), built in a folder that nobody sees yet.
+
+In two parts, which can be written side by side; the seal comes when both are there (`seal`)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,37 +14,25 @@ from afstem.intake import ExtractSummary, were_read
 from afstem.report.outcomes import publish_outcomes
 from afstem.report.receipts import write_receipts
 from afstem.report.rejections import write_rejections
-from afstem.report.seal import seal_report
 from afstem.settings import Actor
 from afstem.staging import RunFolder, read_batches
 
 
-def write_report(
+def write_findings(
     folder: Path,
-    manifest: dict[str, Any],
+    manifest: Mapping[str, Any],
     staged: RunFolder,
     actors: Mapping[str, Actor],
     extracts: Sequence[ExtractSummary],
-    token_key: bytes,
     deadline: str | None = None,
 ) -> None:
-    """Write Parquet, receipts, pages and manifest of a settled run into ``folder``, which lies among the reports."""
+    """Write what was found in a settled run into ``folder``, which lies among the reports: Parquet and pages."""
     # Here, because only a run that is settled needs what makes pages.
     from afstem.report.build import build_report
     from afstem.report.nights import read_nights, write_night
     from afstem.report.pages import write_pages
 
     write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts)
-    publish_outcomes(staged.outcomes, folder / "outcomes", manifest)
-    by_id = {extract.extract_id: extract for extract in were_read(extracts)}
-
-    def rejected(extract_id: str) -> Iterator[pa.Table]:
-        return read_batches(staged.extract(extract_id) / "rejected.arrow")
-
-    def header(extract_id: str) -> Header:
-        return Header(by_id[extract_id].header, by_id[extract_id].columns)
-
-    write_receipts(folder, manifest, rejected, header, {actor.id: actor.encoding for actor in actors.values()})
     memories = {actor: memory for actor in actors if (memory := staged.memory(actor)) is not None}
     data = build_report(
         manifest,
@@ -54,4 +44,23 @@ def write_report(
     if not data.dry_run:
         write_night(folder, data.night)
     write_pages(folder, data)
-    seal_report(folder, manifest, token_key)
+
+
+def write_records(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    staged: RunFolder,
+    actors: Mapping[str, Actor],
+    extracts: Sequence[ExtractSummary],
+) -> None:
+    """Write what became of each record, into the same folder: outcomes, and the receipts with what was rejected."""
+    publish_outcomes(staged.outcomes, folder / "outcomes", manifest)
+    by_id = {extract.extract_id: extract for extract in were_read(extracts)}
+
+    def rejected(extract_id: str) -> Iterator[pa.Table]:
+        return read_batches(staged.extract(extract_id) / "rejected.arrow")
+
+    def header(extract_id: str) -> Header:
+        return Header(by_id[extract_id].header, by_id[extract_id].columns)
+
+    write_receipts(folder, manifest, rejected, header, {actor.id: actor.encoding for actor in actors.values()})

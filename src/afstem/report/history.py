@@ -74,12 +74,16 @@ def past_runs(reports: Path) -> list[PastRun]:
     """Every published run, newest first."""
     known = _known(reports)
     runs = []
-    for path in sorted(reports.glob("[0-9]*T*Z-*/run.json"), reverse=True):
+    for path in reports.glob("[0-9]*T*Z-*/run.json"):
         try:
             runs.append(known.get(path.parent.name) or past_run(read_json(path)))
         except ValueError:
             log.warning("%s is damaged; the history of runs goes without it", path)
-    return runs
+    return newest_first(runs)
+
+
+def newest_first(runs: Iterable[PastRun]) -> list[PastRun]:
+    return sorted(runs, key=lambda run: (run.moment, run.run_id), reverse=True)
 
 
 def keep(reports: Path, runs: Iterable[PastRun]) -> None:

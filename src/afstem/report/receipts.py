@@ -80,7 +80,7 @@ def write_receipts(
         if not all(set(NEEDED_COLUMNS) <= set(header.columns) for header in submitted.values()):
             raise RunError(f"the receipt would lose what was submitted: actor {actor['id']}")
         sources = [(extract["file"], extract_id) for extract_id, extract in read.items()]
-        # Not brought to disk file by file: the whole report is, before it gets its name (`publication.prepare`).
+        # Not brought to disk file by file: the whole report is, before it gets its name (`publication.finish`).
         with open_private(receipt / "rejected.csv") as stream:
             findings = _write_rejected(stream, encodings[actor["id"]], sources, submitted, rejected)
         _check(actor, extracts, findings)
