@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,8 +19,9 @@ from afstem.finding_memory import MEMORY_SCHEMA
 from afstem.packed import pack
 from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers, numbers_and_types
 from afstem.schema import NO_TIME, ContactType
-from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
+from afstem.store import AppliedCounts, ExtractRow, RunRow, Store, recent_contacts
 from afstem.store.connection import open_engine, reading
+from afstem.store.lookup import read_these_contacts
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STARTED_AT = datetime(2026, 3, 1, 1, 0, tzinfo=UTC)
@@ -256,6 +258,54 @@ def test_a_load_leaves_contacts_that_came_from_extracts(store: Store, tmp_path: 
     assert loaded == {"source_no": 4, "actor": "c", "sha256": None, "created_at": NO_TIME, "priority": None}
 
 
+@pytest.mark.parametrize(("many", "gathered"), [(0.7, 3), (0.5, 0)])
+def test_what_changed_lately_stands_in_place_of_what_was_there(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: float, gathered: int
+) -> None:
+    """Changes are gathered, three of five contacts here, until they are many; nobody who reads can tell."""
+    monkeypatch.setattr(recent_contacts, "MANY", many)
+    one, two, three, four, five, new = range(6100000001, 6100000007)
+    lines = [f"{number};3;{number}@example.dk;;c\n" for number in (one, two, three, four, five)]
+    (tmp_path / "contacts.csv").write_text(
+        "".join(["personnummer;kontaktdatatype;kontaktdata;registreret;actor\n", *lines]), encoding="utf-8"
+    )
+
+    def load() -> None:
+        store.load_reference(tmp_path, {"3": "email"}, lambda _, values: values, ZoneInfo("UTC"), STARTED_AT)
+
+    load()
+    changes = change_table(
+        (two, EMAIL, None, 5, 2, 1, True, f"{two}@example.dk"),
+        (four, EMAIL, "new@example.dk", 5, 2, 2, True, f"{four}@example.dk"),
+        (new, EMAIL, "first@example.dk", 5, 2, 3, True, None),
+    )
+    store.apply(run_row("r1"), [extract_row(2)], [changes], [], [], accept)
+    expected = {
+        one: f"{one}@example.dk",
+        two: None,
+        three: f"{three}@example.dk",
+        four: "new@example.dk",
+        five: f"{five}@example.dk",
+        new: "first@example.dk",
+    }
+
+    def check() -> None:
+        stored = stored_rows(store)
+        assert {row["number"]: row["value"] for row in stored} == expected
+        assert [row["record_no"] for row in stored] == [-1, 1, -1, 2, -1, 3]
+        shown = rows_of(store, "contacts")
+        assert {int(row["personnummer"]): row["value"] for row in shown} == expected
+        few = np.sort(contact_numbers(np.array([two, three, new]), np.array([EMAIL] * 3)))
+        found = read_these_contacts(store._engine, few)
+        assert found["value"].to_pylist() == [None, f"{three}@example.dk", "first@example.dk"]
+
+    assert len(rows_of(store, "recent_contact_rows")) == gathered
+    check()
+    load()
+    assert rows_of(store, "recent_contact_rows") == []
+    check()
+
+
 class RefusedError(Exception):
     pass
 
@@ -419,10 +469,11 @@ change_sets = st.lists(st.dictionaries(keys, st.tuples(values, st.booleans()), m
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(runs=change_sets)
+@given(runs=change_sets, many=st.sampled_from([0.0, recent_contacts.MANY, 1e9]))
 def test_the_store_is_what_a_dictionary_would_be(
-    store: Store, runs: list[dict[tuple[int, ContactType], tuple[str | None, bool]]]
+    store: Store, runs: list[dict[tuple[int, ContactType], tuple[str | None, bool]]], many: float
 ) -> None:
+    """Whether what changed is moved at once, now and then, or never."""
     expected: dict[tuple[int, int], tuple[str | None, int]] = {
         (row["number"], row["contact_type"]): (row["value"], row["source_no"]) for row in stored_rows(store)
     }
@@ -433,7 +484,9 @@ def test_the_store_is_what_a_dictionary_would_be(
             for place, ((citizen, kind), (value, changed)) in enumerate(run.items())
         ]
         tables = [change_table(*rows)] if rows else [CHANGE_SCHEMA.empty_table()]
-        counts = store.apply(run_row(f"r{number}"), [extract_row(number)], tables, [], [], accept)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(recent_contacts, "MANY", many)
+            counts = store.apply(run_row(f"r{number}"), [extract_row(number)], tables, [], [], accept)
         for kind in ContactType:
             changed = sum(row[6] for row in rows if row[1] == kind)
             assert sum(counts.history.get(("a", kind.slug), {}).values()) == changed

@@ -37,7 +37,7 @@ from afstem import pull as pull_room
 from afstem.private_files import private_folder, write_json
 from afstem.report import pages
 from afstem.staging import RunFolder
-from afstem.store import Store
+from afstem.store import Store, recent_contacts
 
 from .arrivals import ACTORS, BASE, Extract, Line, Told, Workspace, any_lines
 
@@ -100,6 +100,11 @@ class Nights(RuleBasedStateMachine):
     @initialize()
     def load_citizens(self) -> None:
         pipeline.load_reference(self.workspace.config, self.workspace.reference)
+
+    @rule(share=st.sampled_from([0.0, recent_contacts.MANY, 1e9]))
+    def gather_contacts_for_longer(self, share: float) -> None:
+        """Where a changed contact is kept makes no difference to anybody."""
+        self.patched.setattr(recent_contacts, "MANY", share)
 
     # --- what arrives -------------------------------------------------------------------------------------------------
 

@@ -16,13 +16,14 @@ from afstem.store.columns import insert_columns, upsert_columns
 from afstem.store.committing import commit
 from afstem.store.connection import clean_errors, connected_to_write
 from afstem.store.ledger import ExtractRow, RunRow, keep_manifest_digest, read_run, write_extracts, write_run
+from afstem.store.recent_contacts import move_when_many
 from afstem.store.tables import (
     confirmations,
     contact_history,
-    contact_rows,
     contact_sources,
     finding_memory,
     history_rows,
+    recent_contact_rows,
 )
 
 
@@ -60,6 +61,7 @@ def apply_run(
             sources = pa.array([extract.extract_no for extract in extracts], pa.int64())
             for batch in changes:
                 _write_changes(connection, sources, batch)
+            move_when_many(connection)
             for day, content in confirmed:
                 _replace(connection, confirmations, day, content)
             for actor, content in memory:
@@ -124,7 +126,7 @@ def _write_changes(connection: Connection, sources: pa.Array, changes: pa.Table)
         raise AssertionError("a change comes from an extract that is not of this run")
     rows = changes.select(["contact", "value", "registered_at", "source_no", "record_no"])
     known = pc.if_else(pc.equal(rows["registered_at"], NO_TIME), None, rows["registered_at"])
-    upsert_columns(connection, contact_rows, rows.set_column(2, "registered_at", known))
+    upsert_columns(connection, recent_contact_rows, rows.set_column(2, "registered_at", known))
     history = changes.filter(changes["changed"]).select(["contact", "before", "value", "source_no", "record_no"])
     insert_columns(connection, history_rows, history.rename_columns({"value": "after", "source_no": "extract_no"}))
 

@@ -23,6 +23,7 @@ from afstem.store.tables import (
     contact_sources,
     extracts,
     finding_memory,
+    recent_contact_rows,
     reference_columns,
 )
 from afstem.subscriptions import PROTECTED_CHANNEL, active
@@ -58,11 +59,14 @@ brought for one actor: then `NO_TIME`, and neither digest nor priority."""
 CONFIRMATION_SCHEMA = pa.schema([("contact", pa.int64()), ("source_no", pa.int32()), ("record_no", pa.int32())])
 """By contact (`reconcile.contact_numbers`), the record that confirmed it last; sorted, each contact once."""
 
-_STORED = f"""
-SELECT contact, coalesce(value, ''), coalesce(registered_at, {NO_TIME + 1} - 1),
-       (CAST(source_no AS BIGINT) << {RECORD_BITS}) + record_no
-FROM contact_rows WHERE contact
-"""  # noqa: S608 - constants
+_STORED = {
+    table: f"""
+    SELECT contact, coalesce(value, ''), coalesce(registered_at, {NO_TIME + 1} - 1),
+           (CAST(source_no AS BIGINT) << {RECORD_BITS}) + record_no
+    FROM {table} WHERE contact
+    """  # noqa: S608 - constants
+    for table in (contact_rows.name, recent_contact_rows.name)
+}
 """No nulls: ADBC tells the type of an SQLite column by the first rows. No stored value is empty.
 
 A column fewer is a tenth less time, so source and record come as one integer.
@@ -114,13 +118,29 @@ def read_packed(connection: Connection, name: str, part: str) -> pa.Table | None
 
 def read_stored_contacts(engine: Engine, low: int, high: int) -> pa.Table:
     """Every stored contact with low <= contact < high, as `reconcile.CANDIDATE_SCHEMA`, sorted by contact."""
-    return _as_candidates(read_arrow(engine, _STORED + _BETWEEN, (low, high - 1)))
+    return _read_contacts(engine, _BETWEEN, (low, high - 1))
 
 
 def read_these_contacts(engine: Engine, contacts: npt.NDArray[np.int64]) -> pa.Table:
     """Those of these contacts (sorted, once each) that are stored, as `read_stored_contacts`."""
-    among = json.dumps(contacts.tolist())
-    return _as_candidates(read_arrow(engine, _STORED + _AMONG[engine.dialect.name], (among,)))
+    return _read_contacts(engine, _AMONG[engine.dialect.name], (json.dumps(contacts.tolist()),))
+
+
+def _read_contacts(engine: Engine, chosen: str, parameters: tuple[str | int, ...]) -> pa.Table:
+    # Two transactions; nobody writes between them, since whoever wants to know holds the store (`Store.exclusive`).
+    rows, recent = (_as_candidates(read_arrow(engine, stored + chosen, parameters)) for stored in _STORED.values())
+    return _with_recent(rows, recent) if len(recent) else rows
+
+
+def _with_recent(rows: pa.Table, recent: pa.Table) -> pa.Table:
+    """Both tables as one, each sorted by contact; what is recent takes the place of the row of the same contact."""
+    contacts, changed = rows["contact"].to_numpy(), recent["contact"].to_numpy()
+    place = np.searchsorted(contacts, changed)
+    replaced = np.append(contacts, -1)[place] == changed
+    kept = np.delete(np.arange(len(rows)), place[replaced])
+    before = np.cumsum(replaced) - replaced  # rows that are gone before each place
+    chosen = np.insert(kept, place - before, len(rows) + np.arange(len(recent)))
+    return pa.concat_tables([rows, recent]).take(pa.array(chosen))
 
 
 def estimate_contacts(connection: Connection, low: int, high: int) -> int:

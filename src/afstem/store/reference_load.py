@@ -24,6 +24,7 @@ from afstem.schema import NO_TIME, UNKNOWN_TYPE, ContactType
 from afstem.store.columns import insert_new_columns, upsert_columns
 from afstem.store.ledger import next_source_no
 from afstem.store.lookup import NO_RECORD
+from afstem.store.recent_contacts import move, remember_size
 from afstem.store.reference_files import ReferenceBatch, find_files, read_reference
 from afstem.store.tables import confirmations, contact_rows, contact_sources, reference_columns, settings_kept
 from afstem.subscriptions import CHANNELS
@@ -134,6 +135,7 @@ def _load_periods(load: _Load, name: str, path: Path, split: Split) -> int:
 def _load_contacts(load: _Load, path: Path) -> int:
     """Replace what was loaded before; a contact that came from an extract, or that one has confirmed, is newer and
     stays (SPEC 5.3)."""
+    move(load.connection)
     _write_confirmations(load.connection)
     loaded = select(contact_sources.c.source_no).where(contact_sources.c.run_id.is_(None))
     load.connection.execute(delete(contact_rows).where(contact_rows.c.source_no.in_(loaded)))
@@ -167,6 +169,7 @@ def _load_contacts(load: _Load, path: Path) -> int:
     if sources:
         named = [{"source_no": source_no, "actor": actor} for actor, source_no in sources.items()]
         load.connection.execute(insert(contact_sources), named)
+    remember_size(load.connection)
     return len(seen.sorted_once()[0])
 
 

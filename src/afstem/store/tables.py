@@ -150,20 +150,28 @@ contact_sources = Table(
 """Where stored contacts come from. An applied extract has its ``extract_no`` as ``source_no``; the contacts that a
 reference load brings for one actor are a source without a run, older than any extract (SPEC 5.3)."""
 
+
 # No foreign keys from contacts and history: they would be checked once for each of up to 18 million rows a night,
 # and the rows come from `apply`, which takes actor and extract from the ledger rows it writes itself.
-contact_rows = Table(
-    "contact_rows",
-    metadata,
-    Column("contact", CONTACT, nullable=False, autoincrement=False),
-    Column("value", Text),
-    Column("registered_at", BigInteger),
-    Column("source_no", Integer, nullable=False),
-    Column("record_no", BigInteger, nullable=False),
-    PrimaryKeyConstraint("contact"),
-)
+def _contacts(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("contact", CONTACT, nullable=False, autoincrement=False),
+        Column("value", Text),
+        Column("registered_at", BigInteger),
+        Column("source_no", Integer, nullable=False),
+        Column("record_no", BigInteger, nullable=False),
+        PrimaryKeyConstraint("contact"),
+    )
+
+
+contact_rows = _contacts("contact_rows")
 """``value`` null: removed. ``registered_at`` in microseconds since 1970 UTC, null where a load gave none.
 ``record_no`` is `NO_RECORD` for what was loaded. Source and record are those that wrote the row."""
+
+recent_contact_rows = _contacts("recent_contact_rows")
+"""What stands in place of rows of the same contact in ``contact_rows`` (`recent_contacts`)."""
 
 confirmations = Table(
     "confirmations",

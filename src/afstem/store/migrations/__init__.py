@@ -13,7 +13,7 @@ from afstem.errors import UsageError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0002"
+NEWEST = "0003"
 """The last step, so that a run finds a store up to date without importing Alembic; a test compares it."""
 
 
