@@ -472,6 +472,7 @@ def begin_report(run: Run) -> Callable[[], None]:
     def finish() -> None:
         for is_written in parts:
             is_written()
+        run.workers.let_go()  # to give back so much memory takes as long as half a commit
         seal_report(folder, run.manifest(), run.token_key)
         publication.finish(reports, run_id)
 

@@ -82,15 +82,21 @@ class Workers:
         begun = [self.begin(function, *job) for job in jobs]
         return [wait() for wait in begun]
 
+    def let_go(self) -> None:
+        """Nothing is going to be called any more: they may end while this process goes on."""
+
 
 class Processes(Workers):
     """Workers that are processes; `workers` makes them. One thread waits for each."""
 
     def __init__(
-        self, idle: "SimpleQueue[_Worker]", threads: ThreadPoolExecutor, on_records: Callable[[int], None]
+        self, all_of_them: "list[_Worker]", threads: ThreadPoolExecutor, on_records: Callable[[int], None]
     ) -> None:
         super().__init__()
-        self._idle = idle
+        self._all_of_them = all_of_them
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        for worker in all_of_them:
+            self._idle.put(worker)
         self._threads = threads
         self._on_records = on_records
         self._telling = threading.Lock()
@@ -103,6 +109,10 @@ class Processes(Workers):
 
     def begin(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
         return self._begin(function, arguments, afresh=False)
+
+    def let_go(self) -> None:
+        for worker in self._all_of_them:
+            worker.let_go()
 
     def _begin(self, function: Callable[..., Result], arguments: tuple[Any, ...], afresh: bool) -> Callable[[], Result]:
         future: Future[Result] = self._threads.submit(self._call, function, arguments, afresh)
@@ -159,12 +169,17 @@ class _Worker:
             raise WorkerDied(-exit_code if exit_code < 0 else None) from None
         return told
 
+    def let_go(self) -> None:
+        """Let the process end once it has done what it was asked, without waiting for it."""
+        if self._process is not None:
+            with contextlib.suppress(OSError):  # it is dead already
+                self._pipe.send(None)
+
     def stop(self) -> None:
         """Let the process end once it has done what it was asked; the next call starts another."""
         if self._process is None:
             return
-        with contextlib.suppress(OSError):  # it is dead already
-            self._pipe.send(None)
+        self.let_go()
         self._pipe.close()
         self._process.join()
         self._process.close()
@@ -183,14 +198,12 @@ def workers(
     """
     set_up_memory()  # Arrow's own pool takes a gigabyte from the system before it is needed: no limit could be told
     all_of_them = [_Worker(start) for _ in range(processes)]
-    idle: SimpleQueue[_Worker] = SimpleQueue()
     for worker in all_of_them:
         if start == "fork":
             worker.start()
-        idle.put(worker)
     with ThreadPoolExecutor(processes) as threads:
         try:
-            yield Processes(idle, threads, on_records)
+            yield Processes(all_of_them, threads, on_records)
         finally:
             threads.shutdown(cancel_futures=True)
             for worker in all_of_them:
