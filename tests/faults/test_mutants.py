@@ -1,9 +1,11 @@
 """Extracts with changed bytes are read or refused within limits, and what is read is what stands in them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from afstem.errors import WorkerDied
@@ -57,3 +59,26 @@ def test_thousands_of_mutants_of_each_format(beside: Workers, tmp_path: Path, na
     slowest, largest = (max(getattr(one, key) for one in found) for key in ("cpu_seconds", "peak_bytes"))
     print(f"{name}: {len(found)} mutants, {dict(Counter(one.verdict for one in found))}")
     print(f"slowest {slowest:.2f} s CPU, largest {largest / 2**20:.0f} MiB")
+
+
+READ_AT_A_STROKE: dict[str, Callable[[Path], object]] = {
+    "csv.csv": lambda file: pd.read_csv(file, sep=";", dtype=str),
+    "json.jsonl": lambda file: pd.read_json(file, lines=True),
+    "plain.parquet": lambda file: pq.read_table(file).to_pylist(),
+}
+
+
+@pytest.mark.parametrize("name", READ_AT_A_STROKE)
+def test_control_a_reader_that_trusts_the_file_breaks(beside: Workers, tmp_path: Path, name: str) -> None:
+    """Files that are read here, but for a record or two, are lost as a whole to whoever reads them at a stroke."""
+    lost = 0
+    for number in range(100):
+        file = tmp_path / name
+        file.write_bytes(mutants.mutant(name, number))
+        if watch(beside, file).verdict == "read":
+            try:
+                READ_AT_A_STROKE[name](file)
+            except Exception:  # noqa: BLE001 - whatever a library raises is a night without this actor
+                lost += 1
+    print(f"{name}: {lost} of 100 lost")
+    assert lost
