@@ -12,18 +12,17 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, Table, and_, case, delete, func, insert, select
 
 from afstem.schema import NO_TIME, Change
-from afstem.store.columns import insert_columns, upsert_columns
+from afstem.store.columns import insert_columns
 from afstem.store.committing import commit
 from afstem.store.connection import clean_errors, connected_to_write
 from afstem.store.ledger import ExtractRow, RunRow, keep_manifest_digest, read_run, write_extracts, write_run
-from afstem.store.recent_contacts import move_when_many
+from afstem.store.recent_contacts import ContactWriter
 from afstem.store.tables import (
     confirmations,
     contact_history,
     contact_sources,
     finding_memory,
     history_rows,
-    recent_contact_rows,
 )
 
 
@@ -59,9 +58,10 @@ def apply_run(
             write_extracts(connection, run.run_id, extracts)
             _write_sources(connection, run, extracts)
             sources = pa.array([extract.extract_no for extract in extracts], pa.int64())
+            contacts = ContactWriter(connection)
             for batch in changes:
-                _write_changes(connection, sources, batch)
-            move_when_many(connection)
+                _write_changes(connection, contacts, sources, batch)
+            contacts.finish()
             for day, content in confirmed:
                 _replace(connection, confirmations, day, content)
             for actor, content in memory:
@@ -120,13 +120,13 @@ def _write_sources(connection: Connection, run: RunRow, extracts: list[ExtractRo
         connection.execute(insert(contact_sources), sources)
 
 
-def _write_changes(connection: Connection, sources: pa.Array, changes: pa.Table) -> None:
+def _write_changes(connection: Connection, contacts: ContactWriter, sources: pa.Array, changes: pa.Table) -> None:
     """Contacts for all of the changes, history for those that changed the value."""
     if pc.index_in(changes["source_no"], value_set=sources).null_count:
         raise AssertionError("a change comes from an extract that is not of this run")
     rows = changes.select(["contact", "value", "registered_at", "source_no", "record_no"])
     known = pc.if_else(pc.equal(rows["registered_at"], NO_TIME), None, rows["registered_at"])
-    upsert_columns(connection, recent_contact_rows, rows.set_column(2, "registered_at", known))
+    contacts.write(rows.set_column(2, "registered_at", known))
     history = changes.filter(changes["changed"]).select(["contact", "before", "value", "source_no", "record_no"])
     insert_columns(connection, history_rows, history.rename_columns({"value": "after", "source_no": "extract_no"}))
 

@@ -6,8 +6,10 @@ they are gathered in a table of their own, in which a contact stands in place of
 there all at once when they have become many.
 """
 
+import pyarrow as pa
 from sqlalchemy import Connection, delete, func, insert, select
 
+from afstem.store.columns import upsert_columns
 from afstem.store.tables import contact_rows, recent_contact_rows, settings_kept
 
 MANY = 0.25
@@ -18,12 +20,27 @@ MOVED = "contact_rows"
 """``settings_kept`` remembers under this how many rows there were when they were moved last: counting reads them."""
 
 
-def move_when_many(connection: Connection) -> None:
-    """Move the gathered contacts if they have become many."""
-    gathered = connection.execute(select(func.count()).select_from(recent_contact_rows)).scalar_one()
-    kept = select(settings_kept.c.value).where(settings_kept.c.name == MOVED)
-    if gathered > MANY * int(connection.execute(kept).scalar_one_or_none() or 0):
-        move(connection)
+class ContactWriter:
+    """Writes the contacts that a run changes, batch by batch, where they are gathered or where they belong."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._table = recent_contact_rows
+        gathered = connection.execute(select(func.count()).select_from(recent_contact_rows)).scalar_one()
+        kept = select(settings_kept.c.value).where(settings_kept.c.name == MOVED)
+        self._room = int(MANY * int(connection.execute(kept).scalar_one_or_none() or 0)) - gathered
+
+    def write(self, rows: pa.Table) -> None:
+        """Write rows with the columns of ``contact_rows``, in place of those of the same contacts."""
+        self._room -= len(rows)
+        if self._room < 0 and self._table is recent_contact_rows:
+            move(self._connection)
+            self._table = contact_rows
+        upsert_columns(self._connection, self._table, rows)
+
+    def finish(self) -> None:
+        if self._table is contact_rows:
+            remember_size(self._connection)
 
 
 def move(connection: Connection) -> None:
@@ -33,7 +50,6 @@ def move(connection: Connection) -> None:
     in_order = select(recent_contact_rows).order_by(recent_contact_rows.c.contact)
     connection.execute(insert(contact_rows).from_select(contact_rows.columns.keys(), in_order))
     connection.execute(delete(recent_contact_rows))
-    remember_size(connection)
 
 
 def remember_size(connection: Connection) -> None:
