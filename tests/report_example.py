@@ -18,6 +18,7 @@ from afstem.decode.extract import build_header
 from afstem.intake import rejected_schema
 from afstem.report.build import build_report
 from afstem.report.history import past_run
+from afstem.report.nights import Night
 from afstem.report.notices import GATHERED_SCHEMA, write_notices
 from afstem.report.pages import write_history, write_pages
 from afstem.report.receipts import write_receipts
@@ -261,8 +262,9 @@ class Example:
     def extract(self, extract_id: str) -> ExampleExtract:
         return next(extract for extract in self.extracts if extract.extract_id == extract_id)
 
-    def write(self, reports: Path) -> Path:
-        """Write the whole report, and the history of runs beside it; returns the run's folder."""
+    def write(self, reports: Path, past: Sequence[Night] = (), **more: Any) -> Path:
+        """Write the whole report, and the history of runs beside it; returns the run's folder. ``past`` and what
+        follows are for `build_report`."""
         folder = reports / RUN_ID
         (folder / "outcomes").mkdir(parents=True)
         for code, rows in self.rejections().items():
@@ -276,7 +278,7 @@ class Example:
         write_receipts(
             folder, manifest, self.rejected, self.gathered(), lambda which: self.extract(which).header, encodings
         )
-        write_pages(folder, build_report(manifest, folder / "rejections", folder / "notices"))
+        write_pages(folder, build_report(manifest, folder / "rejections", folder / "notices", past, **more))
         write_history(reports, [past_run(manifest)])
         return folder
 
