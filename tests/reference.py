@@ -25,7 +25,7 @@ import sys
 import tomllib
 import unicodedata
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -701,6 +701,101 @@ def email_address(value: str) -> str | None:
 
 
 # ------------------------------------------------------------------------------------------------
+# 4.6 Notices: about accepted records alone
+# ------------------------------------------------------------------------------------------------
+
+# N2: one slip from one of these is a misspelling, unless it is a provider in its own right.
+# ruff: noqa: SIM905 - a line of words reads better than a column of quoted ones
+COMMON_DOMAINS = (
+    "gmail.com hotmail.com hotmail.dk icloud.com jubii.dk mail.tele.dk outlook.com outlook.dk stofanet.dk webspeed.dk "
+    "yahoo.com yahoo.dk youmail.dk"
+).split()
+OTHER_PROVIDERS = (
+    "fmail.com hotmail.de hotmail.fr hotmail.it hotmail.se hotmail.no email.com mail.com outlook.de outlook.fr "
+    "outlook.it outlook.es yahoo.de yahoo.fr yahoo.it yahoo.es yahoo.se yahoo.no ymail.com"
+).split()
+
+MANY_CITIZENS = 10  # N3: more than so many
+
+
+def notices(record: Record, world: World) -> list[str]:
+    """The notices that an accepted record gets for itself; N3 needs the others (``shared_values``)."""
+    value = stored_value(record, world)
+    contact_type = contact_type_of(record, world)
+    number = cpr_number(record.personnummer)
+    assert number is not None, "an accepted record has a number"
+    found = []
+    if contact_type == "landline" and value is not None:
+        kind = phonenumbers.number_type(phonenumbers.parse(value))
+        if kind == PhoneNumberType.MOBILE:  # and not FIXED_LINE_OR_MOBILE
+            found.append("N1")
+    if contact_type == "email" and value is not None and meant_domain(value.rpartition("@")[2]):
+        found.append("N2")
+    weighed = zip((4, 3, 2, 7, 6, 5, 4, 3, 2, 1), number, strict=True)
+    if sum(weight * int(digit) for weight, digit in weighed) % 11 != 0:
+        found.append("N4")
+    if contact_type == "email" and value is not None and holds_number(value):
+        found.append("N5")
+    return found
+
+
+def meant_domain(domain: str) -> str | None:
+    if domain in COMMON_DOMAINS or domain in OTHER_PROVIDERS:
+        return None
+    near = [common for common in COMMON_DOMAINS if one_slip(domain, common)]
+    return near[0] if len(near) == 1 else None
+
+
+def one_slip(text: str, other: str) -> bool:
+    """Whether one character is missing, too much or another one, or two neighbours have changed places."""
+    if text == other:
+        return False
+
+    def without(word: str, place: int) -> str:
+        return word[:place] + word[place + 1 :]
+
+    def swapped(word: str, place: int) -> str:
+        return word[:place] + word[place + 1 : place + 2] + word[place] + word[place + 2 :]
+
+    places = range(max(len(text), len(other)))
+    return (
+        any(without(other, place) == text for place in places if place < len(other))
+        or any(without(text, place) == other for place in places if place < len(text))
+        or (len(text) == len(other) and any(without(text, place) == without(other, place) for place in places))
+        or any(swapped(text, place) == other for place in range(len(text)))
+    )
+
+
+def holds_number(text: str) -> bool:
+    """Ten digits that stand alone, in pairs with at most three of ``-_. `` between, the first four a day and month.
+
+    A replacement number, whose day is raised by 60, looks like a CPR number, too.
+    """
+    for place in range(len(text)):
+        if place > 0 and text[place - 1].isdigit():
+            continue
+        digits, rest = "", text[place:]
+        while len(digits) < 10 and len(rest) >= 2 and rest[:2].isdecimal():
+            digits, rest = digits + "".join(str(unicodedata.digit(digit)) for digit in rest[:2]), rest[2:]
+            if len(digits) < 10:
+                after = rest.lstrip("-_. ")
+                rest = after if len(rest) - len(after) <= 3 else ""
+        if len(digits) == 10 and not rest[:1].isdecimal():
+            day, month = int(digits[:2]), int(digits[2:4])
+            if (1 <= day <= 31 or 61 <= day <= 91) and 1 <= month <= 12:
+                return True
+    return False
+
+
+def shared_values(holders: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """N3: values that many citizens have, and how many, from pairs of value and CPR number."""
+    citizens: dict[str, set[str]] = {}
+    for value, number in holders:
+        citizens.setdefault(value, set()).add(number)
+    return {value: len(numbers) for value, numbers in citizens.items() if len(numbers) > MANY_CITIZENS}
+
+
+# ------------------------------------------------------------------------------------------------
 # 5 Reconciliation
 # ------------------------------------------------------------------------------------------------
 
@@ -930,6 +1025,7 @@ class RecordVerdict:
     contact_type: str | None
     outcome: str
     codes: list[int]
+    notices: tuple[str, ...] = ()
 
     @property
     def primary_code(self) -> int | None:
@@ -1024,6 +1120,7 @@ def run(
 
     hold = HOLD | config.get("hold", {})
     accepted: dict[Place, list[tuple[Claim, RecordVerdict]]] = {}
+    waiting: dict[Place, list[tuple[Claim, RecordVerdict]]] = {}  # of held extracts
     for actor in read_actors(workspace / paths.get("actors", "actors.toml"), workspace):
         if not actor.source.is_dir():
             expected.unavailable.append(actor.id)
@@ -1068,14 +1165,24 @@ def run(
                 contact_type = contact_type_of(record, world)
                 outcome = "rejected" if codes else verdict.state
                 of_record = RecordVerdict(actor.id, path.name, sha256, record.record_no, contact_type, outcome, codes)
-                if outcome != "applied":
+                if outcome == "rejected":
                     expected.records.append(of_record)
                     continue
                 number = cpr_number(record.personnummer)
                 assert number is not None, "else it had the finding 1001"
                 assert contact_type is not None, "else it had the finding 9153"
                 claim = claim_of(record, actor, world, created_at, sha256)
-                accepted.setdefault((number, contact_type), []).append((claim, of_record))
+                of_record = replace(of_record, notices=tuple(notices(record, world)))
+                by_place = accepted if outcome == "applied" else waiting
+                by_place.setdefault((number, contact_type), []).append((claim, of_record))
+
+    # 4.6: N3 looks at all that was accepted, and at what the store held of the contacts that are settled
+    told = [(place, claim) for part in (accepted, waiting) for place, rivals in part.items() for claim, _ in rivals]
+    held_before = [(place, expected.stored.contacts[place]) for place in accepted if place in expected.stored.contacts]
+    shared = shared_values((claim.value, number) for (number, _), claim in (*told, *held_before) if claim.value)
+
+    for rivals in waiting.values():
+        expected.records += [with_shared(of_record, claim, shared) for claim, of_record in rivals]
 
     # 5.3: who wins
     for place, rivals in accepted.items():
@@ -1083,13 +1190,18 @@ def run(
         winner, outcomes = reconcile([claim for claim, _ in rivals], earlier)
         expected.stored.contacts[place] = winner
         for (claim, verdict), outcome in zip(rivals, outcomes, strict=True):
-            expected.records.append(replace(verdict, outcome=outcome))
+            expected.records.append(replace(with_shared(verdict, claim, shared), outcome=outcome))
             if outcome == "applied":
                 before = None if earlier is None else earlier.value
                 expected.history.append(Change(*place, before, claim.value, claim.actor, claim.sha256, claim.record_no))
     expected.extracts.sort(key=lambda verdict: (verdict.actor, verdict.file))
     expected.records.sort(key=lambda verdict: (verdict.actor, verdict.file, verdict.record_no))
     return expected
+
+
+def with_shared(verdict: RecordVerdict, claim: Claim, shared: Mapping[str, int]) -> RecordVerdict:
+    """The verdict with the notice N3, where its value is one of those that many citizens have."""
+    return replace(verdict, notices=tuple(sorted([*verdict.notices, "N3"]))) if claim.value in shared else verdict
 
 
 def taken_away(actor: Actor, release: Mapping[str, Path]) -> list[Path]:

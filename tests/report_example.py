@@ -18,6 +18,8 @@ from afstem.decode.extract import build_header
 from afstem.intake import rejected_schema
 from afstem.report.build import build_report
 from afstem.report.history import past_run
+from afstem.report.nights import Night
+from afstem.report.notices import GATHERED_SCHEMA, write_notices
 from afstem.report.pages import write_history, write_pages
 from afstem.report.receipts import write_receipts
 from afstem.report.rejections import REJECTION_SCHEMA
@@ -51,13 +53,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class ExampleExtract:
-    """One extract: its header, its rejected records, and how many records came to each other outcome by type."""
+    """One extract: its header, its rejected records, those with a notice (code, record_no), and how many records came
+    to each other outcome by type."""
 
     actor: str
     file: str
     digest: str
     names: Sequence[str] = ("personnummer", "kontaktdatatype", "kontaktdata")
     rejected: Sequence[Refusal] = ()
+    noticed: Sequence[tuple[str, int]] = ()
     others: Mapping[str | None, Mapping[str, int]] = field(default_factory=dict)
     state: str = "applied"
     code: int | None = None
@@ -145,6 +149,9 @@ class Example:
         def changes(applied: int) -> dict[str, int]:
             return {"new": applied - applied // 2, "replaced": applied // 2 - applied // 4, "removed": applied // 4}
 
+        def noticed(extracts: Sequence[ExampleExtract]) -> dict[str, int]:
+            return dict(sorted(Counter(code for extract in extracts for code, _ in extract.noticed).items()))
+
         kinds = dict.fromkeys((actor, kind) for actor, kind, _ in outcomes)
         trouble = any(extract.state in ("refused", "held") for extract in self.extracts) or any(
             actor.delivery == "unavailable" for actor in self.actors
@@ -164,6 +171,7 @@ class Example:
             "records": sum(of().values()),
             "outcomes": of(),
             "findings": found(),
+            "notices": noticed(self.extracts),
             "balance": [
                 {"actor": actor, "contact_type": kind, "records": sum(of(actor=actor, kind=kind).values())}
                 | of(actor=actor, kind=kind)
@@ -184,6 +192,7 @@ class Example:
                     "records": sum(of(actor=actor.id).values()),
                     "outcomes": of(actor=actor.id),
                     "findings": found(actor.id),
+                    "notices": noticed([extract for extract in self.extracts if extract.actor == actor.id]),
                 }
                 for actor in self.actors
             ],
@@ -200,6 +209,7 @@ class Example:
                     "reason": extract.reason,
                     "created_at": "2026-11-23T03:00:00.000000Z",
                     "outcomes": {name: by_extract[extract.extract_id, name] for name in of()},
+                    "notices": noticed([extract]),
                     "findings": {str(extract.code): 1}
                     if extract.code
                     else dict(Counter(str(code) for refusal in extract.rejected for code, _ in refusal.findings)),
@@ -231,6 +241,17 @@ class Example:
                     rows.setdefault(code, []).append(common | own)
         return rows
 
+    def gathered(self) -> dict[str, pa.Table]:
+        """The notices of each extract, by code."""
+        return {extract.extract_id: self._noticed(extract) for extract in self.extracts if extract.noticed}
+
+    @staticmethod
+    def _noticed(extract: ExampleExtract) -> pa.Table:
+        shown = {"cpr_masked": "010190-xxxx", "contact_type": "email", "value": "aaaa@aaaaa.aaa"}
+        told = {"actor": extract.actor, "extract": extract.file, "extract_id": extract.extract_id}
+        rows = [shown | told | {"code": code, "record_no": record_no} for code, record_no in sorted(extract.noticed)]
+        return pa.Table.from_pylist(rows, GATHERED_SCHEMA)
+
     def rejected(self, extract_id: str) -> Iterator[pa.Table]:
         """The rejected records of an extract in several batches, so that batches meet somewhere."""
         table = self.extract(extract_id).rejected_table()
@@ -241,19 +262,23 @@ class Example:
     def extract(self, extract_id: str) -> ExampleExtract:
         return next(extract for extract in self.extracts if extract.extract_id == extract_id)
 
-    def write(self, reports: Path) -> Path:
-        """Write the whole report, and the history of runs beside it; returns the run's folder."""
+    def write(self, reports: Path, past: Sequence[Night] = (), **more: Any) -> Path:
+        """Write the whole report, and the history of runs beside it; returns the run's folder. ``past`` and what
+        follows are for `build_report`."""
         folder = reports / RUN_ID
         (folder / "outcomes").mkdir(parents=True)
         for code, rows in self.rejections().items():
             part = folder / "rejections" / f"code={code}"
             part.mkdir(parents=True)
             pq.write_table(pa.Table.from_pylist(rows, REJECTION_SCHEMA), part / "part-0.parquet")
+        write_notices(folder / "notices", self.gathered().values())
         manifest = self.manifest()
         (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
         encodings = {actor.id: actor.encoding for actor in self.actors}
-        write_receipts(folder, manifest, self.rejected, lambda which: self.extract(which).header, encodings)
-        write_pages(folder, build_report(manifest, folder / "rejections"))
+        write_receipts(
+            folder, manifest, self.rejected, self.gathered(), lambda which: self.extract(which).header, encodings
+        )
+        write_pages(folder, build_report(manifest, folder / "rejections", folder / "notices", past, **more))
         write_history(reports, [past_run(manifest)])
         return folder
 
@@ -297,6 +322,7 @@ def example() -> Example:
         rejected=[
             refusal(1, "linje\r\nto\rtre\nZażółć", (9158, "no-at-sign"), submitted={"registreret": "2026-11-22"})
         ],
+        noticed=[("N2", 2)],
         others={"landline": {"applied": 2, "superseded": 1}},
     )
     hostile = ExampleExtract(
@@ -304,6 +330,7 @@ def example() -> Example:
         file="<i>{{7*7}}\u202e.csv",
         digest="3c" * 32,
         rejected=[refusal(place, value, (9158, "<script>reason")) for place, value in enumerate(HOSTILE_VALUES, 1)],
+        noticed=[("N2", 20), ("N2", 21), ("N5", 22)],
         others={"email": {"applied": 5}},
     )
     return Example(

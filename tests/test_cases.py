@@ -206,7 +206,8 @@ def assert_synthetic(numbers: Iterable[str]) -> None:
     for number in numbers:
         digits = number.replace("-", "")
         if reference.cpr_number(digits) and digits != reference.UNKNOWN_CITIZEN:
-            assert fails_modulus_11(digits), "could have been issued"
+            # Nobody is born after 2050 yet; a page about modulus 11 needs a number that meets it.
+            assert fails_modulus_11(digits) or reference.full_year(digits) > 2050, "could have been issued"
             assert not digits.startswith("0101"), "1 January: could have been issued"
 
 

@@ -210,4 +210,4 @@ def test_a_run_that_is_killed_is_made_good_by_the_next(workspace: Path) -> None:
     afstem("run", "--as-of", "2026-11-23", cwd=workspace)
     runs = json.loads(afstem("runs", "--json", cwd=workspace).stdout)["runs"]
     [applied] = [run for run in runs if run["outcomes"]["applied"]]
-    assert applied["records"] == 3843
+    assert applied["records"] == 3844

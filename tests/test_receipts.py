@@ -132,21 +132,27 @@ def test_receipts_are_their_owners_alone(tmp_path: Path, umask: int) -> None:
     finally:
         os.umask(before)
     paths = [folder / "receipts", *(folder / "receipts").rglob("*")]
-    assert len(paths) == 1 + 3 * 6
+    assert len(paths) == 1 + 4 * 6
     for path in paths:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
 
 
 def write_example_receipts(run: Example, folder: Path) -> None:
     encodings = {actor.id: actor.encoding for actor in run.actors}
-    write_receipts(folder, run.manifest(), run.rejected, lambda which: run.extract(which).header, encodings)
+    write_receipts(
+        folder, run.manifest(), run.rejected, run.gathered(), lambda which: run.extract(which).header, encodings
+    )
 
 
 def test_every_actor_with_an_extract_gets_both_files(run: Path) -> None:
     actors = {extract.actor for extract in example().extracts}
     assert {path.name for path in (run / "receipts").iterdir()} == actors
     for actor in actors:
-        assert {path.name for path in (run / "receipts" / actor).iterdir()} == {"receipt.json", "rejected.csv"}
+        assert {path.name for path in (run / "receipts" / actor).iterdir()} == {
+            "receipt.json",
+            "rejected.csv",
+            "notices.csv",
+        }
     header = ";".join(("personnummer", "kontaktdatatype", "kontaktdata", *RECEIPT_COLUMNS)) + "\r\n"
     assert (run / "receipts" / "kommune-2" / "rejected.csv").read_bytes() == header.encode()
 
@@ -163,6 +169,7 @@ def test_receipt_json_says_what_the_run_says(run: Path) -> None:
         assert receipt["records"] == actor["records"]
         assert receipt["outcomes"] == actor["outcomes"]
         assert receipt["findings"] == actor["findings"]
+        assert {of["code"]: of["records"] for of in receipt["notices"]} == actor["notices"]
         own = [row for row in manifest["balance"] if row["actor"] == actor["id"]]
         assert [row | {"actor": actor["id"]} for row in receipt["balance"]] == own
         assert {str(code["code"]): code["findings"] for code in receipt["codes"]} == actor["findings"]
@@ -191,14 +198,16 @@ def test_a_record_lost_on_the_way_stops_the_run(tmp_path: Path) -> None:
     short = replace(run, extracts=[replace(extract, rejected=extract.rejected[:-1]) for extract in run.extracts])
     encodings = {actor.id: actor.encoding for actor in run.actors}
     with pytest.raises(RunError):
-        write_receipts(tmp_path, manifest, short.rejected, lambda which: run.extract(which).header, encodings)
+        write_receipts(
+            tmp_path, manifest, short.rejected, short.gathered(), lambda which: run.extract(which).header, encodings
+        )
 
 
 def test_an_extract_without_its_header_stops_the_run(tmp_path: Path) -> None:
     run = example()
     encodings = {actor.id: actor.encoding for actor in run.actors}
     with pytest.raises(RunError, match="lose"):
-        write_receipts(tmp_path, run.manifest(), run.rejected, lambda _: Header((), ()), encodings)
+        write_receipts(tmp_path, run.manifest(), run.rejected, run.gathered(), lambda _: Header((), ()), encodings)
 
 
 FIELD = st.text(st.sampled_from(list(' ;"",\t\r\x00\x0b\x1c\x85\u00a0\u2028a1æ=+-@\'\\')), max_size=6)

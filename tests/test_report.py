@@ -26,7 +26,7 @@ from afstem.report import markup
 from afstem.report.build import build_report
 from afstem.report.history import LINES, keep, past_runs
 from afstem.report.pages import write_history
-from afstem.rules import RULES
+from afstem.rules import NOTICES, RULES
 
 CPR_LIKE = re.compile(r"\d{6}[-\s]?\d{4}")
 INVISIBLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -126,6 +126,19 @@ def test_code_pages_say_what_the_parquet_says(run: Path, ending: str) -> None:
             assert shown == dict(counted)
 
 
+def test_notice_pages_say_what_the_manifest_says(run: Path) -> None:
+    manifest = example().manifest()
+    assert manifest["notices"] == {"N2": 3, "N5": 1}
+    for ending in (".html", ".en.html"):
+        for notice in NOTICES:
+            numbers = read_page(run / "codes" / f"{notice.code}{ending}")
+            name = f"notice.{notice.code}"
+            counted = manifest["notices"].get(notice.code, 0)
+            assert numbers[f"{name}.records"] == read_page(run / f"index{ending}")[f"{name}.noticed"] == counted
+            for actor in manifest["actors"]:
+                assert numbers.get(f"{name}.actor.{actor['id']}.records", 0) == actor["notices"].get(notice.code, 0)
+
+
 def test_actor_pages_say_what_parquet_and_manifest_say(run: Path) -> None:
     findings = findings_of(run)
     for actor in example().manifest()["actors"]:
@@ -175,14 +188,14 @@ def test_the_number_reader_finds_a_number_that_reads_differently(tmp_path: Path)
 )
 def test_a_manifest_that_disagrees_stops_the_run(run: Path, path: tuple[str | int, ...], wrong: object) -> None:
     manifest = example().manifest()
-    build_report(manifest, run / "rejections")
+    build_report(manifest, run / "rejections", run / "notices")
     *way, last = path
     part = manifest
     for step in way:
         part = part[step]
     part[last] = wrong
     with pytest.raises(RunError):
-        build_report(manifest, run / "rejections")
+        build_report(manifest, run / "rejections", run / "notices")
 
 
 # --- the pages ------------------------------------------------------------------------------------------------------
@@ -218,7 +231,7 @@ def test_every_page_stands_alone_in_both_languages(run: Path) -> None:
         assert "default-src &#39;none&#39;" in text
         assert "Undefined" not in text
         titles[reader.title] += 1
-    assert len(pages(run)) == 2 * (1 + 1 + len(RULES) + 8)
+    assert len(pages(run)) == 2 * (1 + 1 + len(RULES) + len(NOTICES) + 8)
     assert max(titles.values()) == 1
 
 
@@ -340,7 +353,7 @@ def test_a_dataset_without_rows_reads_as_nothing_rejected(tmp_path: Path) -> Non
     part.mkdir(parents=True)
     table = pq.read_table(run / "rejections" / "code=1001" / "part-0.parquet", partitioning=None)
     pq.write_table(table.slice(0, 0), part / "part-0.parquet")
-    assert build_report(quiet.manifest(), run / "quiet").counts.findings == 0
+    assert build_report(quiet.manifest(), run / "quiet", run / "no-notices").counts.findings == 0
 
 
 def test_an_unknown_code_is_shown(tmp_path: Path) -> None:

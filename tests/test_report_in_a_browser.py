@@ -55,7 +55,7 @@ NOT_SEEN = "\u202e\u2066\u2069\ufeff\u200b\u2028\u2029\0\x1b"
 
 EVERYTHING = " ".join((*RUN.values(), *CHANGED))
 
-KEPT = ("run_id", "timezone", "status", "id", "actor", "deadline")
+KEPT = ("run_id", "timezone", "status", "id", "actor", "deadline", "code")
 """Ours, or letters, digits and hyphens alone (`settings` sees to it): pages are named and linked by them."""
 
 
@@ -91,7 +91,7 @@ def hostile_pages(folder: Path, text: str) -> list[Path]:
     """Every page of a run in which everything happens, with the text in every place."""
     whole = example()
     run = whole.write(folder)
-    write_pages(run, forced(build_report(whole.manifest(), run / "rejections"), text))
+    write_pages(run, forced(build_report(whole.manifest(), run / "rejections", run / "notices"), text))
     return pages(run)
 
 
@@ -112,7 +112,7 @@ def naive(monkeypatch: pytest.MonkeyPatch, *, policy: bool) -> None:
 
 def test_nothing_runs_in_any_page(browser: Browser, tmp_path: Path) -> None:
     visited = hostile_pages(tmp_path, EVERYTHING)
-    assert len(visited) == 44
+    assert len(visited) == 54
     chances = 0
     for path in visited:
         visit = browser.visit(path)
@@ -132,7 +132,7 @@ def test_nothing_runs_in_the_report_of_a_hostile_night(browser: Browser, tmp_pat
     night = Night(tmp_path / "workspace", f"sqlite:///{tmp_path}/afstem.db", citizens=10_000)
     summary, _ = night.run(all_at_once(TEXTS), names=MARKUP)
     visited = [path for path in pages(Path(summary["report"])) if not path.name.endswith(".en.html")]
-    assert len(visited) == 2 + 12 + len(ENCODINGS)
+    assert len(visited) == 2 + 12 + 5 + len(ENCODINGS)
     for path in visited:
         visit = browser.visit(path)
         assert (path.name, visit.dialogs, visit.requests, visit.complaints) == (path.name, [], [], [])

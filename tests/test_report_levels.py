@@ -37,7 +37,7 @@ def report(folder: Path, past: list[Night], *, findings: int = 0, state: str = "
     actors, extracts = ([replace(actor, delivery=state)], []) if state == "nothing" else ([actor], [extract])
     example = Example(actors, extracts)
     run = example.write(folder)
-    data = build_report(example.manifest(), run / "rejections", past, **more)
+    data = build_report(example.manifest(), run / "rejections", run / "notices", past, **more)
     write_pages(run, data)
     return data
 

@@ -145,7 +145,15 @@ def test_neighbouring_citizens_have_different_numbers() -> None:
 def test_emails_are_of_reserved_names(dirty_sample: Sample) -> None:
     stored = {value for value, _, _ in dirty_sample.expected.store.values() if value and "@" in value}
     assert len(stored) > 500
-    assert all(re.search(r"[@.]example\.(com|net|org)$", value) for value in stored)
+    others = {value for value in stored if not re.search(r"[@.]example\.(com|net|org)$", value)}
+    # No reserved name is one slip from a very common one, which the notice N2 is about.
+    assert {value.rpartition("@")[2] for value in others} <= {"gmial.com", "hotmail.con", "outlok.dk"}
+    assert 0 < len(others) < 20
+
+
+def test_every_notice_is_shown(dirty_sample: Sample) -> None:
+    found = {notice for record in dirty_sample.expected.records for notice in record.notices}
+    assert found == {"N1", "N2", "N3", "N4", "N5"}
 
 
 # --- every kind occurs, and reaches its code --------------------------------------------------------------------------

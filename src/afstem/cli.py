@@ -235,7 +235,7 @@ def forget(older_than: str, dry_run: bool, config: Path, as_json: bool) -> int:
 @click.argument("code")
 @json_option
 def explain(code: str, as_json: bool) -> int:
-    """Explain an error CODE: what it means, whose move it is, how to mend it."""
+    """Explain an error CODE or a notice: what it means, whose move it is, how to mend it."""
     from afstem.explain import explain_code
 
     _print(explain_code(code), as_json, _tell_code)
@@ -409,9 +409,12 @@ def _tell_forgotten(content: dict[str, Any]) -> None:
 
 def _tell_code(content: dict[str, Any]) -> None:
     click.echo(f"{content['code']}  {content['plain_en']} / {content['plain_da']}")
-    click.echo(f"  officially:  {content['official_en']}")
-    if content["official_da"]:
-        click.echo(f"               {content['official_da']}")
+    if "official_en" in content:
+        click.echo(f"  officially:  {content['official_en']}")
+        if content["official_da"]:
+            click.echo(f"               {content['official_da']}")
+    else:
+        click.echo("  a notice:    the record is accepted all the same")
     click.echo(f"  whose move:  {content['whose_move']}")
     click.echo(f"  how to mend: {content['fix_en']}")
     click.echo(f"               {content['fix_da']}")
@@ -426,8 +429,11 @@ def _tell_check(content: dict[str, Any]) -> None:
     click.echo(f"{content['file']}: {content['records']:,} records, {content['rejected']:,} would be rejected")
     for code, count in content["findings"].items():
         click.echo(f"  {count:>9,}  {code}  {_plain(code)}")
+    for code, count in content["notices"].items():
+        click.echo(f"  {count:>9,}  {code}  {_plain(code)} (accepted)")
     for first in content["first"]:
-        click.echo(f"  record {first['record_no']}: {first['code']} {first['reason']}")
+        perhaps = f" (suggestion: {first['suggestion']})" if first["suggestion"] else ""
+        click.echo(f"  record {first['record_no']}: {first['code']} {first['reason']}{perhaps}")
     if content["rejected"] > len(content["first"]):
         click.echo("  ...")
 

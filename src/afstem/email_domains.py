@@ -8,8 +8,19 @@ import tomllib
 from functools import cache, lru_cache
 from importlib.resources import files
 
+import numpy as np
+import pyarrow as pa
+
+from afstem.text_bytes import Bools, TextBytes, bytes_of
+
 SHORTEST_MISSPELT = 8
 """Nearly every neighbour of a shorter domain belongs to somebody."""
+
+_LONGEST_CHARACTER = 4
+"""Bytes of it."""
+
+_WORD = 8
+_MULTIPLIER = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
 @cache
@@ -26,12 +37,50 @@ def _listed() -> dict[str, list[str]]:
 @lru_cache(maxsize=100_000)
 def meant(domain: str) -> str | None:
     """The very common domain that this one (in lower case) is one slip from, if that is exactly one; else None."""
-    if not SHORTEST_MISSPELT - 1 <= len(domain) <= max(map(len, very_common())) + 1:
+    if not SHORTEST_MISSPELT - 1 <= len(domain) <= _longest_misspelt():
         return None
     if domain in very_common() or domain in _listed()["own_right"]:
         return None
     near = [common for common in very_common() if len(common) >= SHORTEST_MISSPELT and is_one_slip_from(domain, common)]
     return near[0] if len(near) == 1 else None
+
+
+def are_misspelt(addresses: pa.StringArray) -> Bools:
+    """Which addresses (as stored: one at-sign, the domain in lower case) have a domain that is `meant` as another; the
+    empty text has none. Each distinct domain is looked at once."""
+    column = bytes_of(addresses)
+    misspelt = np.zeros(len(addresses), np.bool_)
+    given = np.flatnonzero(column.lengths)
+    at_signs = np.flatnonzero(column.octets == ord("@"))
+    if len(at_signs) != len(given):
+        raise AssertionError("a stored address has one at-sign")
+    ends = column.starts[given] + column.lengths[given]
+    lengths = ends - at_signs - 1
+    rows = np.flatnonzero((lengths >= SHORTEST_MISSPELT - 1) & (lengths < _longest_misspelt() + _LONGEST_CHARACTER))
+    if not len(rows):
+        return misspelt
+    # With its at-sign a domain is eight bytes at least, so its last eight and those before say all of it.
+    keys = lengths[rows].astype(np.uint64)
+    for at in range(0, int(lengths[rows].max()) + 1, _WORD):
+        words = column.windows(np.minimum(at_signs[rows] + at, ends[rows] - _WORD), _WORD).view(np.uint64).reshape(-1)
+        keys = (keys ^ words) * _MULTIPLIER
+    distinct = pa.array(keys).dictionary_encode()
+    places = distinct.indices.to_numpy()
+    example = np.empty(len(distinct.dictionary), np.int64)
+    example[places] = rows  # any of them
+    domains = (_text(column, at_signs[row] + 1, ends[row]) for row in example.tolist())
+    verdicts = np.array([meant(domain) is not None for domain in domains], np.bool_)
+    misspelt[given[rows]] = verdicts[places]
+    return misspelt
+
+
+def _text(column: TextBytes, begin: int, end: int) -> str:
+    return column.octets[begin:end].tobytes().decode()
+
+
+@cache
+def _longest_misspelt() -> int:
+    return max(map(len, very_common())) + 1
 
 
 def is_one_slip_from(text: str, other: str) -> bool:

@@ -68,12 +68,14 @@ class Judged:
     """A batch with its verdicts, one entry a record.
 
     ``registered_at`` is `NO_TIME` where none was given. ``normalised`` is the value as the store keeps it, null for a
-    removal and for what is not acceptable. ``reference`` is trimmed.
+    removal and for what is not acceptable. ``reference`` is trimmed. ``given`` has the same values once more by contact
+    type, each with its record's place in the batch, where one was given.
     """
 
     columns: Columns
     registered_at: Ints
     normalised: pa.StringArray
+    given: Mapping[ContactType, tuple[Ints, pa.StringArray]]
     reference: pa.StringArray
     findings: Findings
 
@@ -85,7 +87,7 @@ def evaluate(records: pa.Table, terms: Terms) -> Judged:
     number = cpr_number.read_numbers(text["personnummer"])
     contact_type = codelist.contact_types(text["kontaktdatatype"], terms.codelist)
     removes = _is_blank(text["kontaktdata"])
-    normalised = _normalised(text["kontaktdata"], ~removes, contact_type)
+    normalised, given = _normalised(text["kontaktdata"], ~removes, contact_type)
     removes_email = removes & (contact_type == ContactType.EMAIL)
     known = look_up(number, terms.knowledge, removes_email) if terms.knowledge else nothing_known(len(number))
     columns = Columns(
@@ -102,7 +104,7 @@ def evaluate(records: pa.Table, terms: Terms) -> Judged:
         email_subscribed=known.email_subscribed,
     )
     findings = _find(columns, with_store=terms.knowledge is not None)
-    return Judged(columns, registered_at, normalised, text["reference"], findings)
+    return Judged(columns, registered_at, normalised, given, text["reference"], findings)
 
 
 def _malformed(
@@ -127,13 +129,19 @@ def _malformed(
     return malformed
 
 
-def _normalised(values: pa.StringArray, given: Bools, contact_type: npt.NDArray[np.int8]) -> pa.StringArray:
-    """Each value that is given in the form its contact type is stored in; null where it has none."""
+def _normalised(
+    values: pa.StringArray, are_given: Bools, contact_type: npt.NDArray[np.int8]
+) -> tuple[pa.StringArray, dict[ContactType, tuple[Ints, pa.StringArray]]]:
+    """Each value that is given in the form its contact type is stored in, null where it has none: one a record, and by
+    contact type."""
     parts = []
+    given = {}
     for member, value_format in VALUE_FORMATS.items():
-        chosen = given & (contact_type == member)
-        parts.append((chosen, value_format.normalise(values.filter(pa.array(chosen)))))
-    return assembled(len(values), parts)
+        chosen = are_given & (contact_type == member)
+        forms = value_format.normalise(values.filter(pa.array(chosen)))
+        parts.append((chosen, forms))
+        given[member] = (np.flatnonzero(chosen), forms)
+    return assembled(len(values), parts), given
 
 
 def _find(columns: Columns, *, with_store: bool) -> Findings:

@@ -1,16 +1,28 @@
-"""Explain: one error code in words."""
+"""Explain: one error code or notice in words."""
 
 from typing import Any
 
 from afstem.errors import UsageError
-from afstem.rules import RULE_OF_CODE
+from afstem.rules import NOTICE_OF_CODE, RULE_OF_CODE
 
 
 def explain_code(code: str) -> dict[str, Any]:
-    """The texts of an error code in Danish and English; raises `UsageError` for a code that does not exist."""
+    """The texts of an error code or a notice in Danish and English; raises `UsageError` for one that does not exist."""
+    if notice := NOTICE_OF_CODE.get(code.upper()):
+        return {
+            "code": notice.code,
+            "slug": notice.slug,
+            "plain_da": notice.plain.da,
+            "plain_en": notice.plain.en,
+            "fix_da": notice.fix.da,
+            "fix_en": notice.fix.en,
+            "whose_move": str(notice.whose_move),
+        }
     rule = RULE_OF_CODE.get(int(code)) if code.isdecimal() else None
     if rule is None:
-        raise UsageError(f"no such error code: {code}; the codes are {', '.join(map(str, RULE_OF_CODE))}")
+        raise UsageError(
+            f"no such error code: {code}; the codes are {', '.join(map(str, [*RULE_OF_CODE, *NOTICE_OF_CODE]))}"
+        )
     return {
         "code": rule.code,
         "slug": rule.slug,

@@ -22,13 +22,16 @@ from afstem.decode import open_extract
 from afstem.errors import RunError, Unreadable
 from afstem.evaluate import Judged, Terms, evaluate
 from afstem.hold import Excess
+from afstem.notices import NOTICE_SCHEMA, notice_rows, take_notice
 from afstem.private_files import private_folder
 from afstem.pull import LandedExtract, LeftExtract
 from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers
-from afstem.rules import RULE_OF_CODE
+from afstem.rules import NOTICE_OF_CODE, RULE_OF_CODE
 from afstem.schema import NO_TIME, ContactType, record_schema
 from afstem.settings import Actor
 from afstem.staging import PrivateArrow
+from afstem.text_bytes import Ints
+from afstem.text_keys import text_keys
 from afstem.workers import limited
 
 FINDING_SCHEMA = pa.schema(
@@ -47,7 +50,10 @@ FINDING_SCHEMA = pa.schema(
 )
 """A finding as the rejections show it: masked, without CPR number; of a suggestion its kind."""
 
-STAGED_CANDIDATE_SCHEMA = pa.schema([field for field in CANDIDATE_SCHEMA if field.name != "source_no"])
+STAGED_CANDIDATE_SCHEMA = pa.schema([field for field in CANDIDATE_SCHEMA if field.name != "source_no"]).append(
+    pa.field("value_key", pa.uint64())
+)
+"""An accepted record, and the key of its value (`text_keys`)."""
 
 TOO_COSTLY = "too-costly"
 """Why an extract is refused that takes more memory or time than one of its size may (`workers.limited`)."""
@@ -89,6 +95,7 @@ class ExtractSummary:
     records: int = 0
     tallies: tuple[Tally, ...] = ()
     findings: dict[str, int] = field(default_factory=dict)
+    notices: dict[str, int] = field(default_factory=dict)
     removals: int = 0
     hold: tuple[Excess, ...] = ()
     released: bool = False
@@ -235,16 +242,23 @@ def _stage(
     created_at = microseconds(landed.created_at)
     extras = sum(column.startswith("extra.") for column in reader.header.columns)
     accepted, rejected, findings = Counter[int](), Counter[int](), Counter[int]()
+    notices = Counter[str]()
     records = removals = 0
     with (
         PrivateArrow(folder / "accepted.arrow", STAGED_CANDIDATE_SCHEMA) as accepted_file,
         PrivateArrow(folder / "rejected.arrow", rejected_schema(extras)) as rejected_file,
         PrivateArrow(folder / "findings.arrow", FINDING_SCHEMA) as findings_file,
+        PrivateArrow(folder / "notices.arrow", NOTICE_SCHEMA) as notices_file,
     ):
         for batch in reader.batches():
             judged = evaluate(batch, terms)
             is_rejected = judged.findings.primary != 0
             accepted_file.write(_candidates(batch, judged, created_at))
+            for code, at in take_notice(judged).items():
+                notice = NOTICE_OF_CODE[code]
+                kept = at[: max(0, notice.rows_kept - notices[code])]
+                notices_file.write(notice_rows(notice, _noticed(batch, judged, kept)))
+                notices[code] += len(at)
             rejected_file.write(_rejected(batch, judged))
             findings_file.write(_findings(batch, judged, token_key))
             accepted += count(judged.columns.contact_type[~is_rejected])
@@ -264,6 +278,7 @@ def _stage(
             for contact_type in sorted(accepted | rejected)
         ),
         findings={str(code): findings[code] for code in sorted(findings)},
+        notices=dict(sorted((+notices).items())),
         header=reader.header.names,
         columns=reader.header.columns,
     )
@@ -308,12 +323,25 @@ def _candidates(batch: pa.Table, judged: Judged, created_at: int) -> pa.Table:
     order = np.argsort(contact, kind="stable")
     chosen = chosen[order]
     registered_at = judged.registered_at[chosen]
+    value = judged.normalised.take(pa.array(chosen))
     return pa.table(
         {
             "contact": contact[order],
-            "value": judged.normalised.take(pa.array(chosen)),
+            "value": value,
             "registered_at": np.where(registered_at == NO_TIME, created_at, registered_at),
             "record_no": batch["record_no"].to_numpy()[chosen],
+            "value_key": text_keys(value),
+        }
+    )
+
+
+def _noticed(batch: pa.Table, judged: Judged, at: Ints) -> pa.Table:
+    """The accepted records at these places of a batch, as far as a notice tells of them."""
+    return pa.table(
+        {
+            "contact": contact_numbers(judged.columns.number[at], judged.columns.contact_type[at]),
+            "value": judged.normalised.take(pa.array(at)),
+            "record_no": batch["record_no"].to_numpy()[at],
         }
     )
 

@@ -146,6 +146,39 @@ def mask_values(values: pa.StringArray) -> pa.StringArray:
     return pc.replace_with_mask(values, pa.array(suspects), masked.take(distinct.indices))
 
 
+def hold_cpr_alone(values: pa.StringArray) -> npt.NDArray[np.bool_]:
+    """Which values hold ten digits that look like a CPR number and stand alone, as in a file name; none is null.
+
+    `mask_cpr_like` looks at every ten digits in a row, which is right for hiding, but suspects too many.
+    """
+    column = bytes_of(values)
+    suspects = np.union1d(_with_ten_digits(column), _with_digits_of_other_scripts(values, column))
+    holds = np.zeros(len(values), np.bool_)
+    if len(suspects):
+        distinct = values.take(pa.array(suspects)).dictionary_encode()
+        alone = np.array([_mask_in_file_name(value) != value for value in distinct.dictionary.to_pylist()], np.bool_)
+        holds[suspects] = alone[distinct.indices.to_numpy()]
+    return holds
+
+
+def _with_ten_digits(column: TextBytes) -> Ints:
+    """The texts in which ten ASCII digits stand no further apart than ASCII signs between their pairs can set them."""
+    digits = np.flatnonzero(column.octets - np.uint8(ord("0")) < _CPR_DIGITS)
+    first, last = digits[: 1 - _CPR_DIGITS], digits[_CPR_DIGITS - 1 :]
+    near = np.flatnonzero(last - first < _CPR_DIGITS + _GAP * (_CPR_DIGITS // 2 - 1))
+    rows = np.searchsorted(column.starts, first[near], side="right") - 1
+    return np.unique(rows[last[near] < column.starts[rows] + column.lengths[rows]])
+
+
+def _with_digits_of_other_scripts(values: pa.StringArray, column: TextBytes) -> Ints:
+    """The texts with a byte that a digit, or a sign between digits, outside ASCII may begin with, and ten that may be
+    digits; ``column`` has their bytes."""
+    places = np.flatnonzero(column.octets >= 0xC0)
+    rows = np.unique(np.searchsorted(column.starts, places, side="right") - 1)
+    totals = bytes_of(values.take(pa.array(rows))).sums(_digit_weights())
+    return rows[(totals & 0xFFFF_FFFF) + (totals >> 32) >= _CPR_DIGITS]
+
+
 def _mask_value(value: str) -> str:
     masked = mask_cpr_like(value[:_LOOKED_AT])
     return masked[:_VALUE_LENGTH] + _ELLIPSIS if len(masked) > _VALUE_LENGTH else masked
@@ -235,6 +268,12 @@ def display_value(text: str) -> str:
         pieces.append(piece)
         room -= len(piece)
     return "".join(pieces) + known_domain
+
+
+def display_accepted(value: str) -> str:
+    """An accepted value as anything but the store and its actor may show it: no letter and no digit of it but those of
+    a very common domain."""
+    return display_value(value) if "@" in value else "+" + "•" * (len(value) - 1)
 
 
 def _display_of(character: str, digit_sign: str) -> str:

@@ -62,6 +62,7 @@ from afstem.report.manifest import STATE_TOLD, build_manifest, changes_told
 from afstem.report.seal import last_link, seal_report
 from afstem.schema import Change, ContactType
 from afstem.settings import Actor, Settings, load_actors, load_settings
+from afstem.sharing import notice_shared
 from afstem.staging import Plan, RunFolder, read_batches
 from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
 from afstem.value_formats import VALUE_FORMATS
@@ -434,7 +435,8 @@ def reconcile(run: Run) -> None:
     settled = settlement.settle_run(run.folder, run.store, run.settings.store_url, numbered, extracts, run.workers)
     counted = balance.Balance.of(settled.outcomes, settled.changes)
     balance.check_balance(were_read(extracts), counted)
-    manifest = build_manifest(run.plan, run.settings, run.actors, run.deliveries(), counted, clock.now())
+    shared = notice_shared(run.folder, extracts)
+    manifest = build_manifest(run.plan, run.settings, run.actors, run.deliveries(), counted, shared, clock.now())
     previous = last_link(run.settings.reports, run.store.newest_run())
     run.folder.write_manifest(manifest | {"previous": previous})
 

@@ -58,12 +58,14 @@ class Settlement:
     ``outcome`` has one entry a candidate: its place in `OUTCOMES`. ``changes`` has one row for each contact whose
     stored row must be written: the winner's columns, ``changed`` (its value differs from the stored one) and
     ``before`` (the stored value). ``confirmed`` has the winners' ``contact``, ``source_no`` and ``record_no`` where the
-    stored row can stay as it is: the same actor says the same again, of the same time. Both are sorted by contact.
+    stored row can stay as it is: the same actor says the same again, of the same time. ``differing`` has the stored
+    ``contact`` and ``value`` where the winner of the run says something else. All are sorted by contact.
     """
 
     outcome: npt.NDArray[np.int8]
     changes: pa.Table
     confirmed: pa.Table
+    differing: pa.Table
 
 
 CONTACTS_PER_DAY = len(ContactType) * 10**8
@@ -126,7 +128,8 @@ def settle(candidates: pa.Table, stored: pa.Table, standing: Standing) -> Settle
     changes = changes.append_column("changed", pa.array(~same).filter(written))
     changes = changes.append_column("before", before.filter(written))
     confirmed = candidates.select(["contact", "source_no", "record_no"]).take(pa.array(winner[repeated]))
-    return Settlement(outcome, changes, confirmed)
+    differing = stored.select(["contact", "value"]).take(pa.array(place[is_held & ~same]))
+    return Settlement(outcome, changes, confirmed, differing)
 
 
 @dataclass(frozen=True)

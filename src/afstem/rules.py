@@ -1,7 +1,8 @@
 """The rules: one row per error code, in the order in which they become a record's primary code (SPEC 4.3).
 
 A rule is a predicate over the columns of a batch (columns in, one boolean column out), the codes that silence
-it, and the texts that go with it. A predicate queries nothing, reads no clock and does not know its code.
+it, and the texts that go with it. A predicate queries nothing, reads no clock and does not know its code. The notices
+(SPEC 4.6) stand after the rules: what is accepted all the same, but looks wrong.
 
 To add an error code: write its predicate, add its row to `RULES`, add a case page (CONTRIBUTING.md shows how).
 To add a contact type: add a member to `schema.ContactType`, a row to `value_formats.py`, a rule for its value.
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from afstem.schema import MALFORMED_REASONS, NO_CPR, ContactType
 
@@ -99,6 +100,26 @@ class Rule:
     """The finding is about the submitted value, so the rejections may show it (SPEC 6)."""
 
 
+@dataclass(frozen=True)
+class Notice:
+    """What makes an accepted record look wrong; it is never rejected for it.
+
+    ``predicate`` is asked about the values of the contact type that it ``looks_at``, as they are stored, or, where that
+    is None, about CPR numbers; it is None for `SHARED_VALUE`, which no value tells alone. ``rows_kept`` is how many are
+    kept of an extract, one row each, those that stand first in it; all are counted.
+    """
+
+    code: str
+    slug: str
+    looks_at: ContactType | None
+    predicate: Callable[[Any], Bools] | None
+    plain: Texts
+    fix: Texts
+    whose_move: WhoseMove
+    about_value: bool = True
+    rows_kept: int = 1_000
+
+
 # --- the predicates -------------------------------------------------------------------------------------------------
 
 
@@ -137,6 +158,31 @@ def has_unacceptable(contact_type: ContactType) -> Callable[[Columns], Bools]:
         return (columns.contact_type == contact_type) & ~columns.removes & ~columns.acceptable
 
     return has_unacceptable_value
+
+
+def are_mobile_only(numbers: pa.StringArray) -> Bools:
+    from afstem import mobile_only
+
+    return mobile_only.are_mobile_only(numbers)
+
+
+def have_misspelt_domain(addresses: pa.StringArray) -> Bools:
+    from afstem import email_domains
+
+    return email_domains.are_misspelt(addresses)
+
+
+def fail_modulus_11(numbers: Ints) -> Bools:
+    from afstem import modulus_11
+
+    return modulus_11.fail_modulus_11(numbers)
+
+
+def hold_cpr_number(addresses: pa.StringArray) -> Bools:
+    """Only an address can: what a library takes for a phone number is one, whatever its digits look like."""
+    from afstem import masking
+
+    return masking.hold_cpr_alone(addresses)
 
 
 # --- the reasons ----------------------------------------------------------------------------------------------------
@@ -384,3 +430,75 @@ RULES = (
 )
 
 RULE_OF_CODE = {rule.code: rule for rule in RULES}
+
+NOTICES = (
+    Notice(
+        code="N1",
+        slug="mobile-only-landline",
+        looks_at=ContactType.LANDLINE,
+        predicate=are_mobile_only,
+        plain=Texts("Mobilnummer som fastnetnummer", "A mobile number as a landline"),
+        fix=Texts(
+            "Nummeret kan kun være et mobilnummer. Indberet det som mobil, så borgeren kan få sms.",
+            "The number can only be a mobile number. Report it as mobile, so that the citizen can get text messages.",
+        ),
+        whose_move=WhoseMove.CASEWORKER,
+    ),
+    Notice(
+        code="N2",
+        slug="misspelt-domain",
+        looks_at=ContactType.EMAIL,
+        predicate=have_misspelt_domain,
+        plain=Texts("E-maildomænet ligner en slåfejl", "The email domain looks misspelt"),
+        fix=Texts(
+            "Spørg borgeren, om adressen er stavet rigtigt: domænet er ét tegn fra et meget almindeligt.",
+            "Ask the citizen whether the address is spelt right: the domain is one slip from a very common one.",
+        ),
+        whose_move=WhoseMove.CASEWORKER,
+    ),
+    Notice(
+        code="N3",
+        slug="shared-value",
+        looks_at=None,
+        predicate=None,
+        plain=Texts("Samme værdi hos mange borgere", "One value on many citizens"),
+        fix=Texts(
+            "Flere end 10 borgere har samme nummer eller adresse. Er det en omstilling, en sagsbehandler eller en "
+            "pladsholder, så lad feltet være tomt.",
+            "More than 10 citizens have the same number or address. If it is a switchboard, a caseworker's or a "
+            "placeholder, leave the field empty.",
+        ),
+        whose_move=WhoseMove.IT,
+    ),
+    Notice(
+        code="N4",
+        slug="fails-modulus-11",
+        looks_at=None,
+        predicate=fail_modulus_11,
+        plain=Texts("CPR-nummer uden kontrolciffer", "A CPR number that fails modulus 11"),
+        fix=Texts(
+            "Nummeret er gyldigt, men de fleste numre opfylder modulus 11. Se efter, om der er tastet forkert.",
+            "The number is valid, but most numbers meet modulus 11. See whether it was mistyped.",
+        ),
+        whose_move=WhoseMove.CASEWORKER,
+        about_value=False,
+        rows_kept=100,
+    ),
+    Notice(
+        code="N5",
+        slug="cpr-number-in-value",
+        looks_at=ContactType.EMAIL,
+        predicate=hold_cpr_number,
+        plain=Texts("Noget, der ligner et CPR-nummer, i værdien", "Something like a CPR number in the value"),
+        fix=Texts(
+            "Et CPR-nummer hører ikke hjemme i en adresse eller et nummer. Slet eller ret værdien.",
+            "A CPR number does not belong in an address or a number. Remove or mend the value.",
+        ),
+        whose_move=WhoseMove.CASEWORKER,
+    ),
+)
+
+NOTICE_OF_CODE = {notice.code: notice for notice in NOTICES}
+
+SHARED_VALUE = NOTICE_OF_CODE["N3"]
+"""The one notice that a single record cannot tell."""

@@ -32,6 +32,7 @@ from afstem.schema import Change, ContactType, Outcome
 from afstem.sorted_numbers import contains
 from afstem.staging import PrivateArrow, PrivateParquet, RunFolder, count_rows, read_batches, read_sorted
 from afstem.store import CONFIRMATION_SCHEMA, Store
+from afstem.text_keys import text_keys
 from afstem.workers import Workers
 
 Ints = npt.NDArray[np.int64]
@@ -52,6 +53,9 @@ OUTCOME_SCHEMA = pa.schema(
         ("primary_code", pa.int32()),
     ]
 )
+
+DIFFERING_SCHEMA = pa.schema([("contact", pa.int64()), ("value", pa.string()), ("value_key", pa.uint64())])
+"""What the store held and the run contradicts, with the key of the value (`text_keys`)."""
 
 _WRITTEN_AS = pa.schema(
     [
@@ -135,6 +139,9 @@ def settle_range(case: Case, number: int, days: range) -> Settled:
     stored = store.stored_contacts_for(_contacts(candidates), low, high)
     before = store.confirmations(days)
     settlement = settle(candidates, _confirmed(stored, before), case.standing)
+    keys = pa.array(text_keys(settlement.differing["value"].combine_chunks()))
+    with PrivateArrow(case.folder.differing / f"{number:04}.arrow", DIFFERING_SCHEMA) as file:
+        file.write(settlement.differing.append_column("value_key", keys))
     with PrivateArrow(case.folder.changes / f"{number:04}.arrow", settlement.changes.schema) as file:
         file.write(settlement.changes)
     _write_outcomes(case.folder, f"accepted-{number:04}", [_accepted_outcomes(candidates, settlement, case)])

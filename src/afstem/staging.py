@@ -7,8 +7,9 @@ that has committed needs only its report, which is::
     <landing>/.runs/<run_id>/
       plan.json                       what the run was asked to do
       actors/<actor>.json             what came of an actor's delivery: summaries, counts
-      extracts/<extract_id>/          accepted.arrow  rejected.arrow  findings.arrow
-      outcomes/  changes/             one file a range of citizens, the outcomes as the report has them
+      extracts/<extract_id>/          accepted.arrow  rejected.arrow  findings.arrow  notices.arrow
+      shared.arrow                    which records have a value that too many citizens have
+      outcomes/  changes/  differing/ one file a range of citizens, the outcomes as the report has them
       landed/<actor>/                 what a dry run has pulled, which does not belong in the landing zone
       manifest.json                   what became of it, once it is settled
       confirmed/<day>                 which records confirm what the store holds, packed as the store keeps it
@@ -93,7 +94,7 @@ class RunFolder:
 
     def begin(self, plan: Plan) -> None:
         lasting_folder(self.path)
-        for part in ("actors", "extracts", "outcomes", "changes", "confirmed", "memory"):
+        for part in ("actors", "extracts", "outcomes", "changes", "differing", "confirmed", "memory"):
             private_folder(self.path / part)
         write_json(self.path / "plan.json", plan.to_json())
 
@@ -136,6 +137,14 @@ class RunFolder:
     @property
     def changes(self) -> Path:
         return self.path / "changes"
+
+    @property
+    def shared(self) -> Path:
+        return self.path / "shared.arrow"
+
+    @property
+    def differing(self) -> Path:
+        return self.path / "differing"
 
     def write_confirmed(self, day: int, confirmed: pa.Table) -> None:
         self._write(self.path / "confirmed" / str(day), pack(confirmed))

@@ -26,6 +26,7 @@ from afstem.masking import display_value
 from afstem.report import sampling
 from afstem.report.do_first import ToDo, Why, choose, why_findings
 from afstem.report.nights import NO_LEVELS, SHOWN, ActorNight, Levels, Night, usual_levels
+from afstem.report.notices import NoticeReport, report_notices
 from afstem.report.trust import Check, Verdict, minutes_left, verdict
 from afstem.rules import RULE_OF_CODE
 from afstem.schema import Change, Outcome
@@ -188,6 +189,7 @@ class ReportData:
     changes: tuple[Changes, ...]
     counts: Counts
     codes: Mapping[int, CodeReport]
+    notices: Mapping[str, NoticeReport]
     actors: Mapping[str, ActorReport]
     extracts: tuple[Extract, ...]
     do_first: tuple[ToDo, ...]
@@ -248,14 +250,15 @@ class ReportData:
 def build_report(
     manifest: Mapping[str, Any],
     rejections: Path,
+    notices: Path,
     past: Sequence[Night] = (),
     mending: Mapping[str, Mending] | None = None,
     deadline: str | None = None,
 ) -> ReportData:
-    """What the pages of a run show; ``rejections`` is the folder of its dataset, ``past`` the nights before, the newest
-    first, and ``mending`` how each actor mends.
+    """What the pages of a run show; ``rejections`` and ``notices`` are the folders of its datasets, ``past`` the nights
+    before, the newest first, and ``mending`` how each actor mends.
 
-    Raises `RunError` where the manifest disagrees with itself or with the rejections dataset.
+    Raises `RunError` where the manifest disagrees with itself or with the datasets.
     """
     strata, kept = _read_findings(rejections, manifest["run_id"])
     _check_balance(manifest)
@@ -283,6 +286,7 @@ def build_report(
         ),
         counts=_sum(strata),
         codes=codes,
+        notices=report_notices(manifest, notices),
         actors=actors,
         extracts=extracts,
         do_first=(),

@@ -11,6 +11,7 @@ import pyarrow as pa
 from afstem.decode import Header
 from afstem.finding_memory import summarise_mending
 from afstem.intake import ExtractSummary, were_read
+from afstem.report.notices import gather_notices, write_notices
 from afstem.report.outcomes import publish_outcomes
 from afstem.report.receipts import write_receipts
 from afstem.report.rejections import write_rejections
@@ -33,10 +34,12 @@ def write_findings(
     from afstem.report.pages import write_pages
 
     write_rejections(folder / "rejections", manifest["run_id"], staged, actors, extracts)
+    write_notices(folder / "notices", gather_notices(staged, manifest["run_id"], actors, extracts).values())
     memories = {actor: memory for actor in actors if (memory := staged.memory(actor)) is not None}
     data = build_report(
         manifest,
         folder / "rejections",
+        folder / "notices",
         read_nights(folder.parent, manifest["run_id"], manifest["timezone"]),
         {actor: summarise_mending(memory, manifest["run_id"]) for actor, memory in memories.items()},
         deadline,
@@ -63,4 +66,6 @@ def write_records(
     def header(extract_id: str) -> Header:
         return Header(by_id[extract_id].header, by_id[extract_id].columns)
 
-    write_receipts(folder, manifest, rejected, header, {actor.id: actor.encoding for actor in actors.values()})
+    notices = gather_notices(staged, manifest["run_id"], actors, extracts)
+    encodings = {actor.id: actor.encoding for actor in actors.values()}
+    write_receipts(folder, manifest, rejected, notices, header, encodings)

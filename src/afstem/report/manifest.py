@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from afstem.balance import Balance, ByActorAndType, OutcomeCounts
-from afstem.intake import Delivery, ExtractSummary
-from afstem.rules import RULES
+from afstem.intake import Delivery, ExtractSummary, were_read
+from afstem.rules import RULES, SHARED_VALUE
 from afstem.schema import Change, Outcome
 from afstem.settings import Actor, Settings
 from afstem.staging import Plan
@@ -32,9 +32,13 @@ def build_manifest(
     actors: Mapping[str, Actor],
     deliveries: Mapping[str, Delivery],
     balance: Balance,
+    shared: Mapping[str, int],
     finished_at: datetime,
 ) -> dict[str, Any]:
-    """The manifest of a settled run; times are ISO 8601 in UTC, counts are of records unless they say findings."""
+    """The manifest of a settled run; times are ISO 8601 in UTC, counts are of records unless they say findings.
+
+    ``shared`` counts the records of each extract that have the notice N3, which the extract alone cannot tell.
+    """
     extracts = [extract for delivery in deliveries.values() for extract in delivery.extracts]
     trouble = any(extract.state in ("refused", "held") for extract in extracts) or any(
         delivery.delivery == "unavailable" for delivery in deliveries.values()
@@ -54,6 +58,7 @@ def build_manifest(
         "records": sum(extract.records for extract in extracts),
         "outcomes": _outcomes(balance.total()),
         "findings": _findings(extracts),
+        "notices": _notices(extracts, shared),
         "balance": [
             {"actor": actor, "contact_type": contact_type, "records": outcomes.total()} | _outcomes(outcomes)
             for actor, delivery in deliveries.items()
@@ -75,6 +80,7 @@ def build_manifest(
                 "records": sum(extract.records for extract in delivery.extracts),
                 "outcomes": _outcomes(sum(balance.of_actor(delivery.extracts).values(), Counter())),
                 "findings": _findings(delivery.extracts),
+                "notices": _notices(delivery.extracts, shared),
             }
             for actor, delivery in deliveries.items()
         ],
@@ -95,6 +101,7 @@ def build_manifest(
                 "removals": extract.removals,
                 "hold": [asdict(excess) for excess in extract.hold],
                 "released": extract.released,
+                "notices": _notices([extract], shared),
             }
             for extract in extracts
         ],
@@ -131,6 +138,14 @@ def _findings(extracts: Iterable[ExtractSummary]) -> dict[str, int]:
     for extract in extracts:
         counts.update(extract.findings)
     return dict(sorted(counts.items()))
+
+
+def _notices(extracts: Iterable[ExtractSummary], shared: Mapping[str, int]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for extract in were_read(extracts):
+        counts.update(extract.notices)
+        counts[SHARED_VALUE.code] += shared.get(extract.extract_id, 0)
+    return dict(sorted((+counts).items()))
 
 
 def _utc(moment: datetime) -> str:

@@ -39,6 +39,9 @@ def write_pages(folder: Path, data: ReportData, part: int = 0, parts: int = 1) -
             stem = f"codes/{code}"
             chart = columns_of_code(data.nights, code)
             _write(folder, stem, language, render("code.html.j2", language, stem, **shown, code=report, chart=chart))
+        for notice in list(data.notices.values())[part::parts]:
+            stem = f"codes/{notice.code}"
+            _write(folder, stem, language, render("notice.html.j2", language, stem, **shown, notice=notice))
         for actor in list(data.actors.values())[part::parts]:
             stem = f"actors/{actor.id}"
             own = {"actor": actor, "trend_of": partial(_trend, data.nights, actor=actor.id)}
@@ -57,7 +60,7 @@ def write_history(reports: Path, runs: Sequence[PastRun]) -> None:
         replace_text(reports / language.page("index"), page)
 
 
-_SECTIONS = ("do_first", "trend", "codes", "matrix", "balance", "changes", "extracts", "downloads")
+_SECTIONS = ("do_first", "trend", "codes", "matrix", "balance", "changes", "extracts", "notices", "downloads")
 
 
 def _overview(data: ReportData) -> dict[str, Any]:

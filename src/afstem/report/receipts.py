@@ -1,6 +1,7 @@
 """The receipts: what one actor gets back about its own extracts (SPEC 6).
 
-``rejected.csv`` holds the rejected records as submitted and what is wrong with each. Mended and sent again it is an
+``rejected.csv`` holds the rejected records as submitted and what is wrong with each, ``notices.csv`` which accepted
+ones look wrong. Mended and sent again it is an
 extract, so it is written in the actor's own encoding, by the strict rules that an extract is read by (SPEC 2.3): a
 physical line is a record. It will be opened in a spreadsheet, so what one would run as a formula stands behind an
 apostrophe, which comes off again when it is read as an extract (`spreadsheet_cells`). It holds full CPR numbers: only
@@ -38,6 +39,9 @@ LINE_FEED_SYMBOL = "␊"
 _SLICE = 16_384
 """Records written at a time: Arrow counts the bytes of a string column in 32 bits."""
 
+NOTICE_COLUMNS = ("fil", "record_no", "code", "forklaring", "ansvarlig", "forslag")
+"""The columns of ``notices.csv``. File and record number lead to the record, so nothing of it is repeated."""
+
 
 class Header(Protocol):
     """The columns an extract was submitted with: their raw names, and the record table's column of each."""
@@ -57,14 +61,16 @@ def write_receipts(
     folder: Path,
     manifest: Mapping[str, Any],
     rejected: Rejected,
+    notices: Mapping[str, pa.Table],
     headers: Callable[[str], Header],
     encodings: Mapping[str, str],
 ) -> None:
     """Write ``receipts/<actor>/`` in a run's folder for every actor with at least one extract in the run.
 
-    ``headers`` and ``rejected`` are asked about extracts that were read. ``encodings`` is the declared encoding of
-    each actor. Raises `RunError` where the rejected records are not as many as the manifest says, or where the header
-    of an extract that was read lacks a needed column.
+    ``headers`` and ``rejected`` are asked about extracts that were read; ``notices`` has a table of
+    `notices.NOTICE_SCHEMA` by the ids of those that have any. ``encodings`` is the declared encoding of each actor.
+    Raises `RunError` where the rejected records are not as many as the manifest says, or where the header of an extract
+    that was read lacks a needed column.
     """
     extracts_of: dict[str, list[Mapping[str, Any]]] = {}
     for extract in manifest["extracts"]:
@@ -84,6 +90,9 @@ def write_receipts(
         with open_private(receipt / "rejected.csv") as stream:
             findings = _write_rejected(stream, encodings[actor["id"]], sources, submitted, rejected)
         _check(actor, extracts, findings)
+        with open_private(receipt / "notices.csv") as stream:
+            kept = [(file, notices[extract_id]) for file, extract_id in sources if extract_id in notices]
+            _write_notices(stream, encodings[actor["id"]], kept)
         with open_private(receipt / "receipt.json") as stream:
             content = build_receipt(manifest, actor, extracts)
             stream.write(json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
@@ -107,6 +116,10 @@ def build_receipt(
             {name: count for name, count in row.items() if name != "actor"}
             for row in manifest["balance"]
             if row["actor"] == actor["id"]
+        ],
+        "notices": [
+            {"code": code, "records": records, "plain": _both(plain_texts(code)), "fix": _both(fix_texts(code))}
+            for code, records in actor["notices"].items()
         ],
         "codes": [_code(int(code), findings) for code, findings in actor["findings"].items()],
         "extracts": [
@@ -257,6 +270,31 @@ def _explain(combination: str) -> tuple[str, str, str]:
         " / ".join(dict.fromkeys(whose_move_texts(code).da for code in found)),
         " / ".join(dict.fromkeys(fix_texts(code).da for code in found)),
     )
+
+
+# --- notices.csv ----------------------------------------------------------------------------------------------------
+
+
+def _write_notices(stream: IO[bytes], encoding: str, kept: Sequence[tuple[str, pa.Table]]) -> None:
+    """Write header and records: the notices of each file, which are sorted by code."""
+    _write_lines(stream, encoding, [_field(pa.array([name])) for name in NOTICE_COLUMNS])
+    for file, rows in kept:
+        codes = rows["code"].combine_chunks().dictionary_encode()
+        texts = [
+            (plain_texts(code).da, whose_move_texts(code).da, fix_texts(code).da)
+            for code in codes.dictionary.to_pylist()
+        ]
+        plain, move, fix = (pa.array(of).take(codes.indices) for of in zip(*texts, strict=True))
+        meant = pc.binary_join_element_wise("Måske @", rows["suggestion"].combine_chunks(), ". ", "")
+        columns = [
+            pa.repeat(file, len(rows)),
+            rows["record_no"].combine_chunks().cast(pa.string()),
+            codes.dictionary_decode(),
+            plain,
+            move,
+            pc.binary_join_element_wise(pc.fill_null(meant, ""), fix, ""),
+        ]
+        _write_lines(stream, encoding, [_field(column) for column in columns])
 
 
 def _write_lines(stream: IO[bytes], encoding: str, fields: Sequence[pa.Array]) -> None:

@@ -61,6 +61,12 @@ def spread(kept: pa.Table, group: str, size: int) -> pa.Table:
     return kept.take(chosen).sort_by([(name, "ascending") for name in (*STRATUM, "lot")])
 
 
+def first_of_each(rows: pa.Table, group: str, size: int) -> pa.Table:
+    """At most ``size`` rows: the first of every group before the second of any, in the order in which they stand."""
+    chosen = np.argsort(_turn(_groups(rows, [group])), kind="stable")[:size]
+    return rows.take(np.sort(chosen))
+
+
 def _groups(findings: pa.Table, names: list[str]) -> Ints:
     """A number for each finding, the same for two of them if the columns agree."""
     groups = np.zeros(len(findings), np.int64)

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from afstem.rules import RULE_OF_CODE, Texts, WhoseMove
+from afstem.rules import NOTICE_OF_CODE, RULE_OF_CODE, Notice, Rule, Texts, WhoseMove
 
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode categories that a reader cannot see, or that change how their neighbours are read."""
@@ -44,18 +44,22 @@ def _reason_section(code: int | None) -> str:
     return "phone" if code in (9156, 9157) else str(code)
 
 
-def plain_texts(code: int) -> Texts:
-    """What an error code says in plain words; an unknown code says that it is unknown."""
-    if code in RULE_OF_CODE:
-        return RULE_OF_CODE[code].plain
+def _in_catalogue(code: int | str) -> Rule | Notice | None:
+    return NOTICE_OF_CODE.get(code) if isinstance(code, str) else RULE_OF_CODE.get(code)
+
+
+def plain_texts(code: int | str) -> Texts:
+    """What an error code or a notice says in plain words; an unknown code says that it is unknown."""
+    if known := _in_catalogue(code):
+        return known.plain
     text = read_texts("texts.toml")["unknown_code"]["plain"]
     return Texts(text["da"], text["en"])
 
 
-def fix_texts(code: int) -> Texts:
-    """How the findings of an error code are mended."""
-    if code in RULE_OF_CODE:
-        return RULE_OF_CODE[code].fix
+def fix_texts(code: int | str) -> Texts:
+    """How the findings of an error code, or the records of a notice, are mended."""
+    if known := _in_catalogue(code):
+        return known.fix
     text = read_texts("texts.toml")["unknown_code"]["fix"]
     return Texts(text["da"], text["en"])
 
@@ -66,12 +70,13 @@ def suggestion_texts(kind: str, value: str) -> Texts:
     return Texts(text["da"].replace("{value}", value), text["en"].replace("{value}", value))
 
 
-def whose_move(code: int) -> WhoseMove | None:
-    """Who can mend the findings of an error code; None for an unknown code."""
-    return RULE_OF_CODE[code].whose_move if code in RULE_OF_CODE else None
+def whose_move(code: int | str) -> WhoseMove | None:
+    """Who can mend the findings of an error code, or the records of a notice; None for an unknown code."""
+    known = _in_catalogue(code)
+    return known.whose_move if known else None
 
 
-def whose_move_texts(code: int) -> Texts:
+def whose_move_texts(code: int | str) -> Texts:
     """`whose_move`, in words."""
     move = whose_move(code)
     text = read_texts("texts.toml")["whose_move"]["unknown" if move is None else move.value]

@@ -64,6 +64,7 @@ CURIOSITIES = (
     Oddity("email-capitals", None, value(_EMAIL, "{word}@Example.COM", "Anna.{word}@EXAMPLE.org"), weight=8),
     Oddity("email-surrounded", None, value(_EMAIL, " {word}@example.com\t", f"{_NO_BREAK}{{word}}@example.net")),
     Oddity("email-plus", None, value(_EMAIL, "anna+{word}@example.com")),
+    Oddity("email-domain-slip", None, value(_EMAIL, "{word}@gmial.com", "{word}@hotmail.con", "{word}@outlok.dk")),
     Oddity("email-danish-domain", None, value(_EMAIL, "{word}@blåbær.example.com", "{word}@RØDGRØD.example.org")),
     Oddity("email-danish-local-part", None, value(_EMAIL, "søren.{word}@example.com", "åse.æble{word}@example.net")),
     Oddity("email-punycode", None, value(_EMAIL, "{word}@xn--blbr-roah.example.com")),
