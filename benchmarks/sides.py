@@ -119,10 +119,11 @@ class Script:
 
 
 def told(measured: Measured) -> dict[str, Any]:
-    """Records, outcomes and findings of a run, zeros left out."""
+    """Records, outcomes, findings and notices of a run, zeros left out."""
     summary = json.loads(measured.stdout)
     return {
         "records": summary["records"],
         "outcomes": {name: count for name, count in sorted(summary["outcomes"].items()) if count},
         "findings": {code: count for code, count in sorted(summary["findings"].items()) if count},
+        "notices": {code: count for code, count in sorted(summary["notices"].items()) if count},
     }

@@ -2,12 +2,12 @@
 
 ``python -m benchmarks.baselines.pandas_sqlalchemy load WORKSPACE STATE`` fills its store from the reference data,
 ``... run WORKSPACE STATE --as-of DATE`` does a night. It reads the same extracts and reference files as the program,
-judges by the same rules and the same libraries, settles by the same rule, and writes outcomes and rejections in
-Parquet, a page of HTML, and contacts with their history into SQLite, all or nothing. ``STATE`` is its folder.
+judges by the same rules and the same libraries, settles by the same rule, and writes outcomes, rejections and notices
+in Parquet, a page of HTML, and contacts with their history into SQLite, all or nothing. ``STATE`` is its folder.
 
 It takes every short cut that costs nothing in what it says: sets and ``isin`` where ``merge`` would do, one pass over
 plain lists where ``apply`` would do, ``executemany`` where ``to_sql`` would do. It leaves out what the program does
-beside: receipts, suggestions, notices, masking with tokens, the memory of earlier findings, the proof of the balance,
+beside: receipts, suggestions, masking with tokens, the memory of earlier findings, the proof of the balance,
 a second language, and every other format.
 """
 
@@ -20,6 +20,8 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from operator import mul
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,10 +30,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from phonenumbers import PhoneNumberType
 from sqlalchemy import Column, Connection, DateTime, Engine, Integer, MetaData, Table, Text, create_engine, select
 from sqlalchemy.dialects.sqlite import insert
 
-from benchmarks.baselines.rules import EMAIL, LANDLINE, MOBILE, cpr_number, normalised
+from afstem.email_domains import meant
+from benchmarks.baselines.rules import EMAIL, LANDLINE, MOBILE, cpr_number, email_address, phone_number_and_kind
 
 SLUGS = {MOBILE: "mobile", LANDLINE: "landline", EMAIL: "email"}
 FORMAT_CODES = {MOBILE: 9156, LANDLINE: 9157, EMAIL: 9158}
@@ -45,6 +49,9 @@ MAY_WRITE = {
     "star": ["everyone"],
 }
 COLUMNS = ["personnummer", "kontaktdatatype", "kontaktdata", "registreret", "reference"]
+WEIGHTS = (4, 3, 2, 7, 6, 5, 4, 3, 2, 1)
+CPR_ALONE = re.compile(r"(?<!\d)(0[1-9]|[12]\d|3[01])(0[1-9]|1[0-2])\d\d-?\d{4}(?!\d)")
+MOST_CITIZENS = 10
 LOCAL = ZoneInfo("Europe/Copenhagen")
 LOADED_AT_ONCE = 200_000
 
@@ -160,9 +167,11 @@ def run(engine: Engine, workspace: Path, folder: Path, state: Path, as_of: date)
     records = pd.concat(frames, ignore_index=True)
     accepted = records[records["codes"].str.len() == 0]
     with engine.begin() as connection:
-        settled, changes = settle(accepted, stored_contacts(connection), started_at)
+        settled, changes, shared = settle(accepted, stored_contacts(connection), started_at)
         records["outcome"] = settled.reindex(records.index).fillna("rejected")
         apply(connection, changes, new, run_id, started_at)
+        for place in shared:
+            records.at[place, "notices"].append("N3")
         summary = report(records, state / "reports" / run_id)
     return {"run_id": run_id, **summary}
 
@@ -259,13 +268,13 @@ def judge(frame: pd.DataFrame, actor: dict[str, Any], reference: Reference, star
     judged = []
     for fault, *cells in frame[["fault", *COLUMNS]].itertuples(index=False):
         if fault:
-            judged.append((None, None, None, started_at, [1014]))
+            judged.append((None, None, None, started_at, [1014], []))
             continue
         number_text, code, value, time_text, reference_text = ((cell or "").strip() for cell in cells)
         registered_at = read_time(time_text) if time_text else started_at
         contact_type = SLUGS.get(code)
         if not number_text or not code or registered_at is None or registered_at > latest or len(reference_text) > 64:
-            judged.append((None, contact_type, None, started_at, [1014]))
+            judged.append((None, contact_type, None, started_at, [1014], []))
             continue
         codes = []
         number = cpr_number(number_text)
@@ -282,18 +291,43 @@ def judge(frame: pd.DataFrame, actor: dict[str, Any], reference: Reference, star
             may_know = 1010 not in codes and 4575 not in codes
             if may_know and contact_type == "email" and not value and number in reference.email_subscribed:
                 codes.append(9155)
-        stored = None
+        stored = kind = None
         if contact_type is None:
             codes.append(9153)
         elif value:
-            stored = normalised(code, value)
+            if code == EMAIL:
+                stored = email_address(value)
+            elif found := phone_number_and_kind(code, value):
+                stored, kind = found
             if stored is None:
                 codes.append(FORMAT_CODES[code])
-        judged.append((number, contact_type, stored, registered_at, sorted(codes, key=CODES.index)))
-    names = ["number", "contact_type", "stored", "registered_at", "codes"]
+        noticed = [] if codes else notices(number, contact_type, stored, kind)
+        judged.append((number, contact_type, stored, registered_at, sorted(codes, key=CODES.index), noticed))
+    names = ["number", "contact_type", "stored", "registered_at", "codes", "notices"]
     columns = dict(zip(names, zip(*judged, strict=True), strict=True)) if judged else {name: [] for name in names}
     columns["registered_at"] = pd.to_datetime(pd.Series(columns["registered_at"]), utc=True).dt.tz_localize(None)
     return frame.assign(**columns)
+
+
+def notices(number: str, contact_type: str, stored: str | None, kind: int | None) -> list[str]:
+    """What an accepted record gets for itself; N3 needs the others."""
+    found = []
+    if contact_type == "landline" and kind == PhoneNumberType.MOBILE:
+        found.append("N1")
+    if contact_type == "email" and stored:
+        if is_misspelt(stored.rpartition("@")[2]):
+            found.append("N2")
+        if CPR_ALONE.search(stored):
+            found.append("N5")
+    if sum(map(mul, WEIGHTS, map(int, number))) % 11:
+        found.append("N4")
+    return found
+
+
+@cache
+def is_misspelt(domain: str) -> bool:
+    """Whether it is one slip from exactly one very common domain; by the program's own list of domains."""
+    return meant(domain) is not None
 
 
 def read_time(text: str) -> datetime | None:
@@ -318,8 +352,11 @@ def stored_contacts(connection: Connection) -> pd.DataFrame:
     )
 
 
-def settle(accepted: pd.DataFrame, stored: pd.DataFrame, started_at: datetime) -> tuple[pd.Series, pd.DataFrame]:
-    """The outcome of each accepted record, and the contacts to write; the newest wins, a loaded contact never."""
+def settle(
+    accepted: pd.DataFrame, stored: pd.DataFrame, started_at: datetime
+) -> tuple[pd.Series, pd.DataFrame, pd.Index]:
+    """The outcome of each accepted record, the contacts to write, and the records with a value of too many citizens;
+    the newest wins, a loaded contact never."""
     key = ["personnummer", "contact_type"]
     order = ["from_extract", "registered_at", "created_at", "rank", "actor", "record_no", "extract"]
     ours = accepted[["contact_type", "registered_at", "priority", "actor", "record_no", "extract"]].assign(
@@ -349,7 +386,12 @@ def settle(accepted: pd.DataFrame, stored: pd.DataFrame, started_at: datetime) -
     # What only repeats the stored row is not written. (The program also remembers who repeated it, for later ties.)
     repeats = ~winners["changed"] & (winners["registered_at"] == winners["held_at"])
     repeats &= (winners["actor"] == winners["held_by"]) & (winners["held_from_extract"] == True)  # noqa: E712 - or null
-    return pd.Series(outcome, index=verdict["place"]), winners[(winners["side"] == "ours") & ~repeats]
+    changes = winners[(winners["side"] == "ours") & ~repeats]
+    differing = winners.loc[winners["changed"] & winners["before"].notna(), ["personnummer", "before"]]
+    pairs = pd.concat([ours[["personnummer", "value"]], differing.rename(columns={"before": "value"})])
+    citizens = pairs.dropna().drop_duplicates()["value"].value_counts()
+    shared = ours.index[ours["value"].isin(citizens.index[citizens > MOST_CITIZENS])]
+    return pd.Series(outcome, index=verdict["place"]), changes, shared
 
 
 def apply(
@@ -422,6 +464,11 @@ def report(records: pd.DataFrame, folder: Path) -> dict[str, Any]:
         target = folder / "rejections" / f"code={code}"
         target.mkdir(parents=True)
         found.drop(columns="code").to_parquet(target / "part.parquet", compression="zstd", index=False)
+    noticed = records.loc[records["notices"].str.len() > 0, [*columns[:4], "number", "stored", "notices"]]
+    noticed = noticed.explode("notices").rename(columns={"notices": "code", "stored": "value"})
+    noticed["value"] = noticed["value"].map(_masked, na_action="ignore")
+    noticed["cpr_masked"] = noticed.pop("number").map(_masked_number, na_action="ignore")
+    noticed.astype({"record_no": "int64"}).to_parquet(folder / "notices.parquet", compression="zstd", index=False)
     by_outcome = records["outcome"].value_counts()
     by_code = findings["code"].value_counts().sort_index()
     pages = [
@@ -436,6 +483,7 @@ def report(records: pd.DataFrame, folder: Path) -> dict[str, Any]:
         "records": len(records),
         "outcomes": {str(name): int(count) for name, count in by_outcome.items()},
         "findings": {str(code): int(count) for code, count in by_code.items()},
+        "notices": {code: int(count) for code, count in noticed["code"].value_counts().sort_index().items()},
     }
 
 

@@ -56,6 +56,11 @@ def normalised(contact_type: str, value: str) -> str | None:
 
 
 def phone_number(contact_type: str, value: str) -> str | None:
+    found = phone_number_and_kind(contact_type, value)
+    return found and found[0]
+
+
+def phone_number_and_kind(contact_type: str, value: str) -> tuple[str, int] | None:
     if any(character.isalpha() or unicodedata.category(character) == "Cc" for character in value):
         return None
     try:
@@ -64,9 +69,10 @@ def phone_number(contact_type: str, value: str) -> str | None:
         return None
     if number.extension is not None or not phonenumbers.is_valid_number(number):
         return None
-    if phonenumbers.number_type(number) not in _KINDS[contact_type]:
+    kind = phonenumbers.number_type(number)
+    if kind not in _KINDS[contact_type]:
         return None
-    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164), kind
 
 
 def email_address(value: str) -> str | None:

@@ -649,6 +649,7 @@ def summarise_run(manifest: dict[str, Any], reports: Path) -> dict[str, Any]:
         "records": manifest["records"],
         "outcomes": manifest["outcomes"],
         "findings": manifest["findings"],
+        "notices": manifest["notices"],
         "changes": {str(change): sum(row[change] for row in manifest["changes"]) for change in Change},
         "extracts": [
             {
