@@ -31,9 +31,11 @@ def lasting_folder(path: Path, *, private: bool = True) -> Path:
 def _make_folder(path: Path, *, private: bool = True) -> list[Path]:
     """Make a folder and its missing parents; returns what was made."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    if private:
-        for folder in missing:
+    for folder in reversed(missing):
+        # Private from the first moment, or a run that is killed right here leaves a folder that others can enter. A
+        # umask can only take away more; chmod gives it back to the owner.
+        folder.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
+        if private:
             folder.chmod(0o700)
     return missing
 
