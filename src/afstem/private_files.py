@@ -37,6 +37,7 @@ def _make_folder(path: Path, *, private: bool = True) -> list[Path]:
         folder.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
         if private:
             folder.chmod(0o700)
+    path.mkdir(exist_ok=True)  # which refuses a file of that name
     return missing
 
 
