@@ -1,8 +1,9 @@
 """Pull: an actor's source folder -> the landing zone, each file under its digest.
 
 The landing zone keeps, per actor, ``<sha256><ending>`` with the bytes as delivered and ``<sha256>.json`` with the name
-and the time of the first pull, which is the extract's creation time (SPEC 5.3). Nothing reads a file before it is
-complete and on disk. A dry run pulls into a folder of its own and notes nothing, as if it had never been.
+and the time of the first pull, which is the extract's creation time (SPEC 5.3); for an actor that signs also
+``<sha256>.jwt``, its manifest (SPEC 2.4), which may say another. Nothing reads a file before it is complete and on
+disk. A dry run pulls into a folder of its own and notes nothing, as if it had never been.
 """
 
 import errno
@@ -26,6 +27,8 @@ from afstem.private_files import lasting_folder, private_file, private_folder, r
 from afstem.settings import Actor
 
 CHUNK_BYTES = 1 << 20
+MANIFEST_ENDING = ".jwt"
+MAX_TOKEN_BYTES = 65_536
 MAX_FILE_BYTES = MAX_UNPACKED_BYTES
 """What is larger is not even copied: a file with holes holds terabytes and takes no room where it lies."""
 
@@ -46,7 +49,11 @@ class LandedExtract:
     """Its ending tells the format."""
     bytes: int
     created_at: datetime
-    """When it was first pulled, in UTC."""
+    """When it was first pulled, in UTC; once its manifest is proved, when that was made."""
+    token: str | None = None
+    """Its manifest as delivered, if the actor's login is one; not proved yet."""
+    records: int | None = None
+    """How many its proved manifest tells."""
 
     @property
     def extract_id(self) -> str:
@@ -97,11 +104,13 @@ def pull(
         name = _base_name(entry["name"])
         if is_extract_name(name) and entry["type"] != "directory":
             try:
-                extract = _land(file_system, entry, actor.id, zone, pulled_at)
+                extract = _land(file_system, entry, actor, zone, pulled_at)
             except _CannotLand as trouble:
                 told, digest = tell_file_name(name), hashlib.sha256(os.fsencode(name)).hexdigest()
                 extracts.append(LeftExtract(actor.id, told, digest, trouble.reason, pulled_at))
             else:
+                if extract.token is not None:
+                    _keep_token(zone / f"{extract.sha256}{MANIFEST_ENDING}", extract.token)
                 first_pulled_at = _first_pulled(landing / actor.id, extract.sha256, pulled_at, note=aside is None)
                 extracts.append(replace(extract, created_at=first_pulled_at))
     return extracts
@@ -116,7 +125,9 @@ def find_landed(actor: str, file: str, sha256: str, created_at: datetime, landin
     with path.open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
             return None
-    return LandedExtract(actor, file, sha256, path, path.stat().st_size, created_at)
+    manifest = path.with_name(sha256 + MANIFEST_ENDING)
+    token = manifest.read_text("latin-1") if manifest.exists() else None
+    return LandedExtract(actor, file, sha256, path, path.stat().st_size, created_at, token)
 
 
 class _CannotLand(Exception):
@@ -127,7 +138,7 @@ class _CannotLand(Exception):
         self.reason = reason
 
 
-def _land(file_system: Any, entry: dict[str, Any], actor: str, zone: Path, pulled_at: datetime) -> LandedExtract:
+def _land(file_system: Any, entry: dict[str, Any], actor: Actor, zone: Path, pulled_at: datetime) -> LandedExtract:
     source, name = entry["name"], _base_name(entry["name"])
     if entry["type"] != "file":
         raise _CannotLand("not-a-file")
@@ -144,6 +155,7 @@ def _land(file_system: Any, entry: dict[str, Any], actor: str, zone: Path, pulle
             size += len(chunk)
             if max(size, before[0] or 0) > MAX_FILE_BYTES:
                 raise _CannotLand("too-large")
+    token = _token_beside(file_system, source) if actor.login == "manifest" else None
     with _at_the_source():
         changed = _stamp(file_system, source) != before
     if changed:
@@ -153,7 +165,25 @@ def _land(file_system: Any, entry: dict[str, Any], actor: str, zone: Path, pulle
     path = zone / f"{sha256}{ending}"
     incoming.replace(path)
     sync(zone)
-    return LandedExtract(actor, tell_file_name(name), sha256, path, size, pulled_at)
+    return LandedExtract(actor.id, tell_file_name(name), sha256, path, size, pulled_at, token)
+
+
+def _token_beside(file_system: Any, source: str) -> str | None:
+    """The manifest beside an extract; None if there is none, and nothing of what cannot be one."""
+    try:
+        with _open(file_system, source + MANIFEST_ENDING) as stream:
+            token = stream.read(MAX_TOKEN_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except (OSError, _CannotLand):
+        return ""
+    return token.decode("latin-1") if len(token) <= MAX_TOKEN_BYTES else ""
+
+
+def _keep_token(path: Path, token: str) -> None:
+    if not path.exists() or path.read_text("latin-1") != token:
+        with private_file(path) as stream:
+            stream.write(token.encode("latin-1"))
 
 
 def _read(file_system: Any, source: str) -> Iterator[bytes]:

@@ -16,9 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from afstem.errors import UsageError
 from afstem.schema import ActorType
+from afstem.signing_keys import NoSigningKey, SigningKey, private_key, public_key
 from afstem.toml_file import read_toml
 
 ENVIRONMENT_PREFIX = "AFSTEM_"
+SIGNING_KEY, SIGNING_PASSPHRASE = "AFSTEM_SIGNING_KEY", "AFSTEM_SIGNING_PASSPHRASE"
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -90,11 +92,15 @@ class Settings:
 
 
 class ActorUser(_Strict):
-    """One who may sign manifests for an actor (SPEC 2.4)."""
+    """One who may sign manifests for an actor (SPEC 2.4); with several keys while one takes another's place."""
 
-    name: str
-    public_key: str
+    name: Annotated[str, Field(min_length=1)]
+    public_key: str | Annotated[list[str], Field(min_length=1)]
     scopes: list[str] = []
+
+    @property
+    def public_keys(self) -> list[str]:
+        return [self.public_key] if isinstance(self.public_key, str) else self.public_key
 
 
 class Actor(_Strict):
@@ -149,10 +155,52 @@ def load_actors(settings: Settings) -> dict[str, Actor]:
     for actor in _validated(_ActorsFile, content, settings.actors).actor:
         if actor.id in actors:
             raise UsageError(f"{settings.actors}: actor.id: {actor.id!r} stands twice")
-        if actor.login == "manifest":
-            raise UsageError(f'{settings.actors}: {actor.id}.login: manifests are not supported yet; use "source"')
+        _check_users(actor, settings.actors)
         actors[actor.id] = actor.model_copy(update={"source": _absolute_source(actor, settings)})
     return dict(sorted(actors.items()))
+
+
+def check_keys(settings: Settings, actors: Mapping[str, Actor]) -> None:
+    """Raise `UsageError` for a public key that is none; apart from `load_actors`, for it imports what reads keys."""
+    for actor in actors.values():
+        for user in actor.user if actor.login == "manifest" else ():
+            for key in user.public_keys:
+                try:
+                    public_key(key)
+                except NoSigningKey:
+                    raise UsageError(
+                        f"{settings.actors}: {actor.id}.user.{user.name}.public_key: no Ed25519 or P-256 public key"
+                    ) from None
+
+
+def signing_key(file: Path | None, environment: Mapping[str, str] | None = None) -> SigningKey:
+    """The private key of an actor that signs: from a file, else from ``AFSTEM_SIGNING_KEY``.
+
+    A key with a passphrase needs ``AFSTEM_SIGNING_PASSPHRASE``. Raises `UsageError`, which tells nothing of the key.
+    """
+    environment = os.environ if environment is None else environment
+    if file is None and SIGNING_KEY not in environment:
+        raise UsageError(f"no key to sign with: name its file with --key, or put the key into {SIGNING_KEY}")
+    try:
+        content = environment[SIGNING_KEY].encode() if file is None else file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+    try:
+        return private_key(content, environment.get(SIGNING_PASSPHRASE))
+    except NoSigningKey:
+        raise UsageError(
+            f"{file or SIGNING_KEY}: no Ed25519 or P-256 private key, or {SIGNING_PASSPHRASE} is not its passphrase"
+        ) from None
+
+
+def _check_users(actor: Actor, path: Path) -> None:
+    if actor.login == "manifest" and not actor.user:
+        raise UsageError(f'{path}: {actor.id}.user: login = "manifest" needs [[actor.user]]')
+    names = [user.name for user in actor.user]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(
+            f"{path}: {actor.id}.user.name: {twice!r} stands twice; a user's keys are one list: public_key = [...]"
+        )
 
 
 def _validated(model: type[Model], content: dict[str, Any], path: Path) -> Model:
