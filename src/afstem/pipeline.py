@@ -65,6 +65,7 @@ from afstem.report.seal import last_link, seal_report
 from afstem.schema import Change, ContactType
 from afstem.settings import Actor, Settings, check_keys, load_actors, load_settings
 from afstem.sharing import notice_shared
+from afstem.sources import check_sources, is_remote
 from afstem.staging import Plan, RunFolder, read_batches
 from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
 from afstem.value_formats import VALUE_FORMATS
@@ -77,8 +78,8 @@ WAIT_FOR_STORE = timedelta(minutes=10)
 WORTH_A_WORKER = 100_000
 """Bytes of a delivery that is judged in less time than a worker takes to hear of it."""
 
-ACTORS_AT_ONCE = 4
-"""So many actors are pulled from at the same time: pulling waits for the network."""
+FOLDERS_AT_ONCE = 4
+"""So many actors are taken in at the same time where all sources are folders on disk; else `[pull] at_once`."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,7 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
     settings = load_settings(request.config)
     actors = load_actors(settings)
     check_keys(settings, actors)
+    check_sources(settings, actors)
     unknown = set(request.actors or ()) - set(actors)
     if unknown:
         raise UsageError(f"no such actor in {settings.actors}: {', '.join(sorted(unknown))}")
@@ -303,7 +305,7 @@ def take_in(run: Run, actor_id: str) -> None:
 
 def _pull(run: Run, actor_id: str) -> list[LandedExtract | LeftExtract]:
     aside = run.folder.landed if run.plan.dry_run else None
-    return pull(run.actors[actor_id], run.settings.landing, run.plan.started_at, aside)
+    return pull(run.actors[actor_id], run.settings.landing, run.plan.started_at, aside, run.settings.pull)
 
 
 def _judge(run: Run, actor_id: str, pulled: list[LandedExtract | LeftExtract]) -> tuple[ExtractSummary, ...]:
@@ -630,7 +632,7 @@ def run(
     with ExitStack() as stack:
         beside = stack.enter_context(workers(processes, "fork", on_records)) if processes else Workers()
         run = stack.enter_context(begin(request, beside))
-        with _timed("take in", run), ThreadPoolExecutor(max_workers=ACTORS_AT_ONCE) as threads:
+        with _timed("take in", run), ThreadPoolExecutor(max_workers=_at_once(run)) as threads:
             taken_in = {actor: threads.submit(take_in, run, actor) for actor in run.actors}
         for actor, future in taken_in.items():
             if trouble := future.exception():
@@ -642,6 +644,11 @@ def run(
         with _timed("publish", run):
             publish(run)
         return summarise_run(run.manifest(), run.settings.reports)
+
+
+def _at_once(run: Run) -> int:
+    remote = any(is_remote(actor.source) for actor in run.actors.values())
+    return run.settings.pull.at_once if remote else min(FOLDERS_AT_ONCE, run.settings.pull.at_once)
 
 
 @contextmanager
