@@ -8,6 +8,7 @@ disk. A dry run pulls into a folder of its own and notes nothing, as if it had n
 
 import hashlib
 import os
+import random
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -79,6 +80,9 @@ class LeftExtract:
 
 Extract = LandedExtract | LeftExtract
 
+Landed = dict[str, tuple[Stamp, Extract]]
+"""What has come of the files of a source so far, by name; without a stamp what is to be tried again."""
+
 
 @dataclass(frozen=True)
 class Landing:
@@ -92,17 +96,18 @@ class Landing:
     aside: Path | None = None
     """Where a dry run puts them instead."""
 
-    def land(self, source: Source, entry: Entry) -> Extract:
-        """One file of the source, whatever comes of it; `FileNotFoundError` if it is gone."""
+    def land(self, source: Source, entry: Entry) -> tuple[Stamp, Extract]:
+        """One file of the source, whatever comes of it, and its stamp; `FileNotFoundError` if it is gone."""
         try:
-            extract = _land(source, entry, self)
+            stamp = source.stamp(entry.name) if entry.stamp is None else entry.stamp
+            extract = _land(source, entry, stamp, self)
         except NotHad as trouble:
             told, digest = tell_file_name(entry.name), hashlib.sha256(os.fsencode(entry.name)).hexdigest()
-            return LeftExtract(self.actor.id, told, digest, trouble.reason, self.pulled_at)
+            return (), LeftExtract(self.actor.id, told, digest, trouble.reason, self.pulled_at)
         if extract.token is not None:
             _keep_token(extract.path.with_name(extract.sha256 + MANIFEST_ENDING), extract.token)
         first_pulled_at = _first_pulled(self.zone, extract.sha256, self.pulled_at, note=self.aside is None)
-        return replace(extract, created_at=first_pulled_at)
+        return stamp, replace(extract, created_at=first_pulled_at)
 
 
 def pull(
@@ -117,7 +122,7 @@ def pull(
     """
     limits = limits or PullSettings()
     deadline = time.monotonic() + limits.actor_seconds
-    landed: dict[str, tuple[Stamp, Extract]] = {}
+    landed: Landed = {}
     place = Landing(actor, landing / actor.id, pulled_at, limits, aside and aside / actor.id)
 
     def attempt() -> list[Extract]:
@@ -134,20 +139,17 @@ def pull(
 
 def _try_again(attempt: Callable[[], list[Extract]], limits: PullSettings, deadline: float) -> list[Extract]:
     """All tries but the first, after longer and longer waits; what the last one raises is no longer transient."""
-    from tenacity import (
-        Retrying,
-        retry_if_exception,
-        stop_after_attempt,
-        stop_after_delay,
-        wait_exponential,
-        wait_random,
-    )
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
-    wait = wait_exponential(limits.wait_seconds, exp_base=2, max=600) + wait_random(0, limits.wait_seconds)
-    time.sleep(min(limits.wait_seconds, max(0.0, deadline - time.monotonic())))
+    def sleep(seconds: float) -> None:
+        time.sleep(min(seconds, max(0.0, deadline - time.monotonic())))
+
+    wait = wait_exponential(2 * limits.wait_seconds, max=600) + wait_random(0, limits.wait_seconds)
+    sleep(limits.wait_seconds * random.uniform(1, 2))  # noqa: S311 - so that not all come back at once
     tries = Retrying(
-        stop=stop_after_attempt(limits.tries - 1) | stop_after_delay(max(0.0, deadline - time.monotonic())),
+        stop=stop_after_attempt(limits.tries - 1),
         wait=wait,
+        sleep=sleep,
         retry=retry_if_exception(lambda error: isinstance(error, SourceUnavailable) and error.transient),
         reraise=True,
     )
@@ -158,7 +160,7 @@ def _try_again(attempt: Callable[[], list[Extract]], limits: PullSettings, deadl
         raise
 
 
-def _land_all(source: Source, place: Landing, landed: dict[str, tuple[Stamp, Extract]]) -> list[Extract]:
+def _land_all(source: Source, place: Landing, landed: Landed) -> list[Extract]:
     """Land what the source lists and ``landed`` does not hold yet, as it is listed."""
     entries = sorted(source.entries(), key=lambda entry: entry.name)
     listed_at = clock.now().timestamp()
@@ -172,15 +174,14 @@ def _land_all(source: Source, place: Landing, landed: dict[str, tuple[Stamp, Ext
         if not is_extract_name(entry.name) or entry.kind == "directory":
             continue
         try:
-            stamp = source.stamp(entry.name) if entry.stamp is None else entry.stamp
             known = landed.get(entry.name)
-            if known is None or known[0] != stamp or not stamp:
-                known = landed[entry.name] = stamp, place.land(source, replace(entry, stamp=stamp))
+            if known is None or not known[0] or known[0] != (entry.stamp or source.stamp(entry.name)):
+                known = landed[entry.name] = place.land(source, entry)
         except FileNotFoundError:
             raise SourceUnavailable("changed-while-read", transient=True) from None
         extracts.append(known[1])
         if entry.changed_at is not None and entry.changed_at > listed_at - place.limits.settle_seconds:
-            fresh[entry.name] = stamp
+            fresh[entry.name] = known[0]
     if fresh and is_remote(place.actor.source):
         _let_settle(source, fresh, listed_at + place.limits.settle_seconds - clock.now().timestamp())
     return extracts
@@ -200,7 +201,7 @@ def find_landed(actor: str, file: str, sha256: str, created_at: datetime, landin
     return LandedExtract(actor, file, sha256, path, path.stat().st_size, created_at, token)
 
 
-def _land(source: Source, entry: Entry, place: Landing) -> LandedExtract:
+def _land(source: Source, entry: Entry, stamp: Stamp, place: Landing) -> LandedExtract:
     if entry.kind != "file":
         raise NotHad("not-a-file")
     if (entry.size or 0) > place.limits.max_bytes:
@@ -218,7 +219,7 @@ def _land(source: Source, entry: Entry, place: Landing) -> LandedExtract:
             if size > place.limits.max_bytes:
                 raise NotHad(TOO_LARGE)
     token = _token_beside(source, entry.name) if place.actor.login == "manifest" else None
-    if source.stamp(entry.name) != entry.stamp:
+    if source.stamp(entry.name) != stamp:
         incoming.unlink()
         raise SourceUnavailable("changed-while-read", transient=True)
     sha256 = digest.hexdigest()

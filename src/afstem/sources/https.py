@@ -3,6 +3,7 @@
 Redirects are not followed: they could lead to where nothing is encrypted, and the login with them.
 """
 
+import base64
 import ssl
 from html.parser import HTMLParser
 from typing import Any
@@ -34,9 +35,10 @@ class Https:
         user, password = self._secrets.get("user"), self._secrets.get("password")
         if token := self._secrets.get("token"):
             headers["Authorization"] = f"Bearer {token}"
+        elif user and password:
+            headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         self._session = aiohttp.ClientSession(
             headers=headers,
-            auth=aiohttp.BasicAuth(user, password, "utf-8") if user and password else None,
             auto_decompress=False,
             connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self._settings.ca_file)),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_seconds),

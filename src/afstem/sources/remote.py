@@ -58,10 +58,17 @@ class RemoteSource:
         seconds = self._settings.read_seconds
         self._run(self._remote.open(name), seconds, name)
         try:
-            while chunk := self._run(self._remote.read(CHUNK_BYTES), seconds, name):
+            while chunk := self._run(self._chunk(), seconds, name):
                 yield chunk
         finally:
             self._quietly(self._remote.shut())
+
+    async def _chunk(self) -> bytes:
+        """As much as is read at once, or what there is up to the file's end."""
+        chunk = await self._remote.read(CHUNK_BYTES)
+        while chunk and len(chunk) < CHUNK_BYTES and (more := await self._remote.read(CHUNK_BYTES - len(chunk))):
+            chunk += more
+        return chunk
 
     def _run(self, call: Coroutine[Any, Any, Result], seconds: float, name: str | None = None) -> Result:
         left = self._deadline - time.monotonic()
