@@ -15,6 +15,7 @@ Run as a program it writes what a workspace must give, one line a record::
 from __future__ import annotations
 
 import argparse
+import base64
 import csv
 import gzip
 import hashlib
@@ -37,6 +38,12 @@ from zoneinfo import ZoneInfo
 import phonenumbers
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from email_validator import EmailNotValidError, validate_email
 from phonenumbers import PhoneNumberType
 
@@ -96,6 +103,9 @@ class Actor:
     source: Path = Path()
     encoding: str = "utf-8"
     priority: int = 100
+    signs: bool = False
+    users: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    """Name -> public keys, scopes."""
 
 
 @dataclass(frozen=True)
@@ -899,20 +909,23 @@ def last_applied(applied: dict[tuple[str, str], Applied], actor: str, before_run
 
 
 def read_actors(path: Path, workspace: Path) -> list[Actor]:
-    actors = []
-    for entry in tomllib.loads(path.read_text("utf-8"))["actor"]:
-        if entry.get("login", "source") != "source":
-            raise ValueError(f"{path.name}: actor {entry['id']}: login by manifest is not supported yet")
-        actors.append(
-            Actor(
-                id=entry["id"],
-                type=entry["type"],
-                source=folder_of_source(entry["source"], workspace),
-                encoding=entry.get("encoding", "utf-8"),
-                priority=entry.get("priority", 100),
-            )
+    return [
+        Actor(
+            id=entry["id"],
+            type=entry["type"],
+            source=folder_of_source(entry["source"], workspace),
+            encoding=entry.get("encoding", "utf-8"),
+            priority=entry.get("priority", 100),
+            signs=entry.get("login") == "manifest",
+            users={user["name"]: (keys_of(user), user.get("scopes", [])) for user in entry.get("user", [])},
         )
-    return actors
+        for entry in tomllib.loads(path.read_text("utf-8"))["actor"]
+    ]
+
+
+def keys_of(user: dict[str, Any]) -> list[str]:
+    keys = user["public_key"]
+    return [keys] if isinstance(keys, str) else keys
 
 
 def folder_of_source(source: str, workspace: Path) -> Path:
@@ -1140,7 +1153,9 @@ def run(
                 continue
 
             # 4.1: about the whole extract
-            records = read_or_refuse(path, actor, world)
+            records = read_or_refuse(path, actor, world, created_at)
+            if actor.signs and not isinstance(records, Refusal):
+                created_at = datetime.fromtimestamp(claims_beside(path)["iat"], UTC)
             if isinstance(records, Refusal):
                 expected.extracts.append(ExtractVerdict(actor.id, path.name, sha256, "refused", records.code))
                 continue
@@ -1214,11 +1229,87 @@ def taken_away(actor: Actor, release: Mapping[str, Path]) -> list[Path]:
     ]
 
 
-def read_or_refuse(path: Path, actor: Actor, world: World) -> list[Record] | Refusal:
+def read_or_refuse(path: Path, actor: Actor, world: World, first_pulled: datetime) -> list[Record] | Refusal:
     """The records of an extract, unless the whole of it is refused (4.1)."""
     if not world.permissions.get(actor.type):
         return Refusal(1013, f"organisation type {actor.type} has no kind of access at all")
-    return read_extract(path, actor.encoding)
+    if not actor.signs:
+        return read_extract(path, actor.encoding)
+    refusal = judge_manifest(path, actor, world.started_at, first_pulled)
+    if refusal is not None:
+        return refusal
+    records = read_extract(path, actor.encoding)
+    if not isinstance(records, Refusal) and len(records) != claims_beside(path)["records"]:
+        return Refusal(1014, "the manifest tells another number of records")
+    return records
+
+
+# ------------------------------------------------------------------------------------------------
+# 2.4 Manifests: RFC 7515 and 7519 by hand, for the library that the program asks may be wrong too
+# ------------------------------------------------------------------------------------------------
+
+WRITE_SCOPE = "Borgerkommunikation.BorgersKontaktinformationService.informationer.write"
+CLAIMS = {"iss": str, "sub": str, "iat": (int, float), "scope": str, "sha256": str, "records": int}
+TOLERANCE = 300
+
+
+def judge_manifest(path: Path, actor: Actor, started_at: datetime, first_pulled: datetime) -> Refusal | None:
+    """Why the manifest beside an extract proves too little; None where it proves all but the number of records."""
+    token = path.with_name(path.name + ".jwt")
+    if not token.is_file():
+        return Refusal(1012, "no manifest")
+    parts = token.read_bytes().strip().split(b".")
+    try:
+        header, claims, signature = json.loads(unpadded(parts[0])), json.loads(unpadded(parts[1])), unpadded(parts[2])
+        assert len(parts) == 3
+        assert header["alg"] in ("EdDSA", "ES256")
+        assert all(isinstance(claims[claim], kind) and claims[claim] is not True for claim, kind in CLAIMS.items())
+        assert claims["iat"] >= 0
+        assert claims["records"] >= 0
+        assert re.fullmatch("[0-9a-fA-F]{64}", claims["sha256"])
+        assert "aud" not in claims
+    except (AssertionError, ValueError, KeyError, IndexError, TypeError):
+        return Refusal(1012, "no JSON Web Token with the claims that are needed")
+    if claims["iss"] != actor.id:
+        return Refusal(1012, "another actor's manifest")
+    if claims["sub"] not in actor.users:
+        return Refusal(1012, "nobody knows this user")
+    keys, scopes = actor.users[claims["sub"]]
+    if not any(has_signed(key, header["alg"], signature, b".".join(parts[:2])) for key in keys):
+        return Refusal(1012, "none of the user's keys has signed it")
+    if max(claims["iat"], claims.get("nbf", 0)) > started_at.timestamp() + TOLERANCE:
+        return Refusal(1012, "it is from the future")
+    if claims.get("exp", float("inf")) <= first_pulled.timestamp() - TOLERANCE:
+        return Refusal(1012, "it had expired")
+    if WRITE_SCOPE not in scopes or WRITE_SCOPE not in claims["scope"].split():
+        return Refusal(1013, "the user may not write")
+    if claims["sha256"].lower() != hashlib.sha256(path.read_bytes()).hexdigest():
+        return Refusal(1014, "it is about another file")
+    return None
+
+
+def claims_beside(path: Path) -> dict[str, Any]:
+    claims: dict[str, Any] = json.loads(unpadded(path.with_name(path.name + ".jwt").read_bytes().split(b".")[1]))
+    return claims
+
+
+def unpadded(part: bytes) -> bytes:
+    return base64.b64decode(part + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
+
+
+def has_signed(key: str, algorithm: str, signature: bytes, signed: bytes) -> bool:
+    public = load_der_public_key(base64.b64decode(key))
+    try:
+        if isinstance(public, Ed25519PublicKey) and algorithm == "EdDSA":
+            public.verify(signature, signed)
+            return True
+        if isinstance(public, EllipticCurvePublicKey) and algorithm == "ES256" and len(signature) == 64:
+            r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+            public.verify(encode_dss_signature(r, s), signed, ECDSA(SHA256()))
+            return True
+    except InvalidSignature:
+        return False
+    return False
 
 
 def claim_of(record: Record, actor: Actor, world: World, created_at: datetime, sha256: str) -> Claim:

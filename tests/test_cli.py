@@ -114,7 +114,7 @@ TROUBLE = {
     "actor of no type": (lambda folder: change(folder, '"star"', '"stjerne"', "actors.toml"), "type"),
     "actor twice": (lambda folder: change(folder, "jobcenter-01200", "jobcenter-01100", "actors.toml"), "twice"),
     "manifest": (lambda folder: change(folder, "priority = 10\n", 'login = "manifest"\n', "actors.toml"), "login"),
-    "remote source": (lambda folder: change(folder, '"extracts/star"', '"sftp://h/x"', "actors.toml"), "source"),
+    "remote source": (lambda folder: change(folder, '"extracts/star"', '"gopher://h/x"', "actors.toml"), "source"),
     "another database": (lambda folder: change(folder, "sqlite:///", "mysql://"), "store.url"),
     "no such codelist": (lambda folder: change(folder, "[paths]", '[paths]\ncodelist = "x.toml"'), "x.toml"),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import afstem
-from afstem import cpr_number, decode, email_address, phone_number, pull, suggestions
+from afstem import cpr_number, decode, email_address, manifests, phone_number, pull, suggestions
 from afstem.intake import BREAKS_READER, TOO_COSTLY
 from afstem.report.language import DANISH, ENGLISH
 from afstem.report.texts import (
@@ -28,7 +28,9 @@ from afstem.value_formats import FINER_EMAIL_REASONS, FINER_PHONE_REASONS
 
 REASONS = {
     1001: set(cpr_number.REASONS),
-    1014: {*decode.REASONS, *pull.REASONS, TOO_COSTLY, BREAKS_READER, *MALFORMED_REASONS[1:]},
+    1012: {"logon-failed", *manifests.REASONS_1012},
+    1013: {"insufficient-permissions", manifests.REASON_1013},
+    1014: {*decode.REASONS, *pull.REASONS, *manifests.REASONS_1014, TOO_COSTLY, BREAKS_READER, *MALFORMED_REASONS[1:]},
     9156: {*phone_number.REASONS, *FINER_PHONE_REASONS},
     9157: {*phone_number.REASONS, *FINER_PHONE_REASONS},
     9158: {*email_address.REASONS, *FINER_EMAIL_REASONS},

@@ -12,6 +12,9 @@ from whole_run import AS_OF, load_and_run, read_store, run_again, started_at, wh
 
 from afstem import decode, pipeline, settlement
 from afstem.sample import write_workspace
+from afstem.sample.signed import USER, Signer
+from afstem.sign import sign_file
+from afstem.signing_keys import SigningKey
 
 
 @pytest.fixture(params=[1, 2], ids=["seed 1", "seed 2"])
@@ -61,13 +64,15 @@ def test_order_batches_and_ranges_decide_nothing(
 def shuffle(workspace: Path, other: Path) -> None:
     """A copy of a workspace with its actors and their files in another order."""
     order = random.Random(5)
+    places: dict[str, int] = {}
     for path in sorted(workspace.rglob("*")):
         inside = path.relative_to(workspace)
         if path.is_dir() or inside.parts[0] in ("var", "reports"):
             continue
         name = path.name
         if inside.parts[0] == "extracts":
-            name = f"{order.randrange(10**6):06}-{name}" if not name.startswith(".") else name
+            place = places.setdefault(str(path).removesuffix(".jwt"), order.randrange(10**6))  # a manifest goes along
+            name = f"{place:06}-{name}" if not name.startswith(".") else name
         (other / inside).parent.mkdir(parents=True, exist_ok=True)
         (other / inside).with_name(name).write_bytes(path.read_bytes())
     actors = (other / "actors.toml").read_text().split("[[actor]]")
@@ -124,7 +129,10 @@ def test_mended_receipt_is_an_extract(tmp_path: Path) -> None:
     first = load_and_run(workspace)
     before = what_happened(workspace, first)
     for folder in (Path(first["report"]) / "receipts").iterdir():
-        (workspace / "extracts" / folder.name / "again.csv").write_bytes((folder / "rejected.csv").read_bytes())
+        again = workspace / "extracts" / folder.name / "again.csv"
+        again.write_bytes((folder / "rejected.csv").read_bytes())
+        if folder.name == "a-kasse-02":
+            sign_file(again, folder.name, USER, SigningKey(Signer(folder.name, 3, AS_OF).key(USER), "EdDSA"), "utf-8")
     second = run_again(workspace)
     after = what_happened(workspace, second)
     assert second["outcomes"]["rejected"] == second["records"]

@@ -270,6 +270,37 @@ def check(file: Path, encoding: str, codelist: Path | None, as_json: bool) -> in
 
 
 @commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--actor", required=True, help="Your id as actor.")
+@click.option("--user", required=True, help="The user whose key it is, as the receiver knows it.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="The file of the private key.  [default: what AFSTEM_SIGNING_KEY holds]",
+)
+@click.option(
+    "--encoding",
+    type=click.Choice(["utf-8", "windows-1252", "iso-8859-1"]),
+    default="utf-8",
+    show_default=True,
+    help="How a CSV file is encoded.",
+)
+@json_option
+def sign(file: Path, actor: str, user: str, key: Path | None, encoding: str, as_json: bool) -> int:
+    """Sign an extract: write FILE.jwt, which proves who sent it (an actor whose login is "manifest").
+
+    The key is Ed25519 or P-256, from openssl or ssh-keygen. A key with a passphrase needs AFSTEM_SIGNING_PASSPHRASE.
+    Send the manifest before the extract, so that no night finds an extract without it.
+    """
+    set_up_arrow()
+    from afstem.settings import signing_key
+    from afstem.sign import sign_file
+
+    _print(sign_file(file, actor, user, signing_key(key), encoding), as_json, _tell_signed)
+    return DONE
+
+
+@commands.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--citizens", type=click.IntRange(1), default=1500, show_default=True, help="How many citizens.")
 @click.option("--actors", type=click.IntRange(1), default=12, show_default=True, help="How many actors.")
@@ -436,6 +467,10 @@ def _tell_check(content: dict[str, Any]) -> None:
         click.echo(f"  record {first['record_no']}: {first['code']} {first['reason']}{perhaps}")
     if content["rejected"] > len(content["first"]):
         click.echo("  ...")
+
+
+def _tell_signed(content: dict[str, Any]) -> None:
+    click.echo(f"{content['manifest']}: {content['records']:,} records of {content['file']} signed")
 
 
 def _tell_sample(content: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ command with one line; everything else is a bug and rises.
     Unreadable            (no exit) a whole extract cannot be read: becomes the finding 1014, stops nothing
     SourceUnavailable     (no exit) an actor's source cannot be reached: told in the report, tried again
     LoginRefused          (no exit) an actor's source does not let us in: becomes the finding 1012
+    ManifestRefused       (no exit) a manifest does not prove that an extract may be read: becomes its finding
 
 Messages never hold a record's content: they name files, keys, columns and line numbers.
 """
@@ -127,11 +128,20 @@ class LoginRefused(Exception):
     """The source does not let us in (SPEC 4.1, code 1012)."""
 
 
+class ManifestRefused(Exception):
+    """A manifest that does not prove what it should (SPEC 2.4): 1012, 1013 or 1014, with the slug of a reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
 class InternalError(RunError):
     """A bug, told without what its exception says: that may hold personal data."""
 
 
-OURS = (AfstemError, Unreadable, SourceUnavailable, LoginRefused)
+OURS = (AfstemError, Unreadable, SourceUnavailable, LoginRefused, ManifestRefused)
 """What this program raises on purpose, in words of its own."""
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from afstem import clock
 from afstem.decode import is_extract_name
 from afstem.private_files import sync
-from afstem.pull import first_pulled_at
+from afstem.pull import MANIFEST_ENDING, first_pulled_at
 from afstem.report import publication
 from afstem.report.history import run_folders
 from afstem.report.seal import manifest_digest, read_manifest
@@ -99,9 +99,13 @@ def _landed_before(landing: Path, before: datetime) -> Iterator[Landed]:
 
 
 def _forget_extracts(extracts: list[Landed]) -> None:
-    """Remove the extracts; the note of when each was first pulled stays, for that is its creation time (SPEC 5.3)."""
+    """Remove the extracts and their manifests.
+
+    The note of when each was first pulled stays, for that is its creation time (SPEC 5.3).
+    """
     for landed in extracts:
         landed.path.unlink()
+        landed.path.with_name(landed.sha256 + MANIFEST_ENDING).unlink(missing_ok=True)
     for zone in {landed.path.parent for landed in extracts}:
         sync(zone)
 

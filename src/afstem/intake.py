@@ -268,6 +268,8 @@ def _stage(
             removals += int(np.count_nonzero(judged.columns.removes & (judged.columns.malformed == 0)))
             on_records(len(batch))
     check_physical_records(landed.extract_id, records, reader.physical_records)
+    if landed.records not in (None, records):
+        raise Unreadable("manifest-records")
     return summarise(
         landed,
         "read",

@@ -28,6 +28,7 @@ from afstem.errors import (
     DiskTrouble,
     InternalError,
     LoginRefused,
+    ManifestRefused,
     RunError,
     SourceUnavailable,
     UsageError,
@@ -54,6 +55,7 @@ from afstem.intake import (
     were_read,
 )
 from afstem.lookup import Citizens, Knowledge
+from afstem.manifests import prove
 from afstem.private_files import lasting_folder
 from afstem.pull import LandedExtract, LeftExtract, find_landed, pull
 from afstem.report import publication
@@ -61,8 +63,9 @@ from afstem.report.folder import write_findings, write_records
 from afstem.report.manifest import STATE_TOLD, build_manifest, changes_told
 from afstem.report.seal import last_link, seal_report
 from afstem.schema import Change, ContactType
-from afstem.settings import Actor, Settings, load_actors, load_settings
+from afstem.settings import Actor, Settings, check_keys, load_actors, load_settings
 from afstem.sharing import notice_shared
+from afstem.sources import check_sources, is_remote
 from afstem.staging import Plan, RunFolder, read_batches
 from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
 from afstem.value_formats import VALUE_FORMATS
@@ -75,8 +78,8 @@ WAIT_FOR_STORE = timedelta(minutes=10)
 WORTH_A_WORKER = 100_000
 """Bytes of a delivery that is judged in less time than a worker takes to hear of it."""
 
-ACTORS_AT_ONCE = 4
-"""So many actors are pulled from at the same time: pulling waits for the network."""
+FOLDERS_AT_ONCE = 4
+"""So many actors are taken in at the same time where all sources are folders on disk; else `[pull] at_once`."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,8 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
     """
     settings = load_settings(request.config)
     actors = load_actors(settings)
+    check_keys(settings, actors)
+    check_sources(settings, actors)
     unknown = set(request.actors or ()) - set(actors)
     if unknown:
         raise UsageError(f"no such actor in {settings.actors}: {', '.join(sorted(unknown))}")
@@ -300,7 +305,7 @@ def take_in(run: Run, actor_id: str) -> None:
 
 def _pull(run: Run, actor_id: str) -> list[LandedExtract | LeftExtract]:
     aside = run.folder.landed if run.plan.dry_run else None
-    return pull(run.actors[actor_id], run.settings.landing, run.plan.started_at, aside)
+    return pull(run.actors[actor_id], run.settings.landing, run.plan.started_at, aside, run.settings.pull)
 
 
 def _judge(run: Run, actor_id: str, pulled: list[LandedExtract | LeftExtract]) -> tuple[ExtractSummary, ...]:
@@ -323,10 +328,8 @@ def _judge_each(run: Run, actor_id: str, delivered: list[LandedExtract | LeftExt
             summary = summarise(extract, "already-applied")
         elif extract.sha256 in held:
             summary = summarise(extract, "held", hold=held[extract.sha256].hold)
-        elif not permissions.has_any_access(run.permissions, run.actors[actor_id].type):
-            summary = refuse(extract, 1013)
         else:
-            summary = _survive(run, workers, extract)
+            summary = _judge_unless_refused(run, workers, extract)
             if summary.state == "read":
                 summary = _hold(run, summary)
                 if summary.state == "held":
@@ -337,6 +340,20 @@ def _judge_each(run: Run, actor_id: str, delivered: list[LandedExtract | LeftExt
     if read := were_read(extracts):  # a night without a delivery says nothing about the findings of the night before
         workers.call(remember_findings, run.folder.path, actor_id, [extract.extract_id for extract in read])
     return tuple(extracts)
+
+
+def _judge_unless_refused(run: Run, workers: Workers, extract: LandedExtract) -> ExtractSummary:
+    """Judge one extract of an actor that may write, and that has proved, where it is to, that it sent it."""
+    actor = run.actors[extract.actor]
+    if not permissions.has_any_access(run.permissions, actor.type):
+        return refuse(extract, 1013)
+    if actor.login == "manifest":
+        try:
+            manifest = prove(extract.token, actor, extract.sha256, run.plan.started_at, extract.created_at)
+        except ManifestRefused as refused:
+            return refuse(extract, refused.code, refused.reason)
+        extract = replace(extract, created_at=manifest.created_at, records=manifest.records)
+    return _survive(run, workers, extract)
 
 
 def _hold(run: Run, extract: ExtractSummary) -> ExtractSummary:
@@ -615,7 +632,7 @@ def run(
     with ExitStack() as stack:
         beside = stack.enter_context(workers(processes, "fork", on_records)) if processes else Workers()
         run = stack.enter_context(begin(request, beside))
-        with _timed("take in", run), ThreadPoolExecutor(max_workers=ACTORS_AT_ONCE) as threads:
+        with _timed("take in", run), ThreadPoolExecutor(max_workers=_at_once(run)) as threads:
             taken_in = {actor: threads.submit(take_in, run, actor) for actor in run.actors}
         for actor, future in taken_in.items():
             if trouble := future.exception():
@@ -627,6 +644,11 @@ def run(
         with _timed("publish", run):
             publish(run)
         return summarise_run(run.manifest(), run.settings.reports)
+
+
+def _at_once(run: Run) -> int:
+    remote = any(is_remote(actor.source) for actor in run.actors.values())
+    return run.settings.pull.at_once if remote else min(FOLDERS_AT_ONCE, run.settings.pull.at_once)
 
 
 @contextmanager

@@ -1,37 +1,38 @@
 """Pull: an actor's source folder -> the landing zone, each file under its digest.
 
 The landing zone keeps, per actor, ``<sha256><ending>`` with the bytes as delivered and ``<sha256>.json`` with the name
-and the time of the first pull, which is the extract's creation time (SPEC 5.3). Nothing reads a file before it is
-complete and on disk. A dry run pulls into a folder of its own and notes nothing, as if it had never been.
+and the time of the first pull, which is the extract's creation time (SPEC 5.3); for an actor that signs also
+``<sha256>.jwt``, its manifest (SPEC 2.4), which may say another. Nothing reads a file before it is complete and on
+disk. A dry run pulls into a folder of its own and notes nothing, as if it had never been.
 """
 
-import errno
 import hashlib
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+import random
+import time
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
-from afstem.decode import FORMATS, MAX_UNPACKED_BYTES, is_extract_name
-from afstem.errors import LoginRefused, SourceUnavailable
+from afstem import clock
+from afstem.decode import FORMATS, is_extract_name
+from afstem.errors import SourceUnavailable
 from afstem.masking import tell_file_name
 from afstem.private_files import lasting_folder, private_file, private_folder, read_json, sync, write_json
-from afstem.settings import Actor
+from afstem.settings import Actor, PullSettings
+from afstem.sources import NOT_HAD, Entry, NotHad, Source, Stamp, is_remote, open_source
 
-CHUNK_BYTES = 1 << 20
-MAX_FILE_BYTES = MAX_UNPACKED_BYTES
-"""What is larger is not even copied: a file with holes holds terabytes and takes no room where it lies."""
+MANIFEST_ENDING = ".jwt"
+MAX_TOKEN_BYTES = 65_536
 
-REASONS = ("not-a-file", "not-opened", "not-read", "too-large")
-"""Why a file of a source folder could not be landed: it is a link, a pipe or the like; we may not open it; its disk or
-its server fails; it is larger than any extract."""
+TOO_LARGE = "too-large"
+"""What is larger than an extract may be is not even copied: a file with holes holds terabytes, and takes no room where
+it lies."""
+
+REASONS = (*NOT_HAD, TOO_LARGE)
+"""Why a file of a source folder could not be landed."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,11 @@ class LandedExtract:
     """Its ending tells the format."""
     bytes: int
     created_at: datetime
-    """When it was first pulled, in UTC."""
+    """When it was first pulled, in UTC; once its manifest is proved, when that was made."""
+    token: str | None = None
+    """Its manifest as delivered, if the actor's login is one; not proved yet."""
+    records: int | None = None
+    """How many its proved manifest tells."""
 
     @property
     def extract_id(self) -> str:
@@ -73,37 +78,112 @@ class LeftExtract:
         return f"{self.actor}-file-{self.name_digest[:12]}"
 
 
+Extract = LandedExtract | LeftExtract
+
+Landed = dict[str, tuple[Stamp, Extract]]
+"""What has come of the files of a source so far, by name; without a stamp what is to be tried again."""
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where one actor's extracts land, and when."""
+
+    actor: Actor
+    zone: Path
+    """The actor's folder in the landing zone."""
+    pulled_at: datetime
+    limits: PullSettings
+    aside: Path | None = None
+    """Where a dry run puts them instead."""
+
+    def land(self, source: Source, entry: Entry) -> tuple[Stamp, Extract]:
+        """One file of the source, whatever comes of it, and its stamp; `FileNotFoundError` if it is gone."""
+        try:
+            stamp = source.stamp(entry.name) if entry.stamp is None else entry.stamp
+            extract = _land(source, entry, stamp, self)
+        except NotHad as trouble:
+            told, digest = tell_file_name(entry.name), hashlib.sha256(os.fsencode(entry.name)).hexdigest()
+            return (), LeftExtract(self.actor.id, told, digest, trouble.reason, self.pulled_at)
+        if extract.token is not None:
+            _keep_token(extract.path.with_name(extract.sha256 + MANIFEST_ENDING), extract.token)
+        first_pulled_at = _first_pulled(self.zone, extract.sha256, self.pulled_at, note=self.aside is None)
+        return stamp, replace(extract, created_at=first_pulled_at)
+
+
 def pull(
-    actor: Actor, landing: Path, pulled_at: datetime, aside: Path | None = None
-) -> list[LandedExtract | LeftExtract]:
+    actor: Actor, landing: Path, pulled_at: datetime, aside: Path | None = None, limits: PullSettings | None = None
+) -> list[Extract]:
     """Land every extract of the actor's source folder; in the order of their names.
 
     ``pulled_at`` is the start of the run, the same for all its extracts, so that the order of pulling decides
-    nothing. A dry run says where to put the files ``aside`` from the landing zone. Raises `SourceUnavailable`, or
+    nothing. A dry run says where to put the files ``aside`` from the landing zone. What may be better a moment later is
+    tried again, as ``limits`` say; what has landed by then is not read again. Raises `SourceUnavailable`, or
     `LoginRefused` where the folder cannot be entered.
     """
+    limits = limits or PullSettings()
+    deadline = time.monotonic() + limits.actor_seconds
+    landed: Landed = {}
+    place = Landing(actor, landing / actor.id, pulled_at, limits, aside and aside / actor.id)
+
+    def attempt() -> list[Extract]:
+        with open_source(actor, limits, deadline) as source:
+            return _land_all(source, place, landed)
+
     try:
-        file_system, folder = fsspec.url_to_fs(actor.source)
-        entries = file_system.ls(folder, detail=True)
-    except (FileNotFoundError, NotADirectoryError):
-        raise SourceUnavailable("no-such-folder", transient=False) from None
-    except PermissionError:
-        raise LoginRefused from None
-    except OSError:
-        raise SourceUnavailable("not-reached", transient=True) from None
-    zone = lasting_folder(landing / actor.id) if aside is None else private_folder(aside / actor.id)
-    extracts: list[LandedExtract | LeftExtract] = []
-    for entry in sorted(entries, key=lambda entry: _base_name(entry["name"])):
-        name = _base_name(entry["name"])
-        if is_extract_name(name) and entry["type"] != "directory":
-            try:
-                extract = _land(file_system, entry, actor.id, zone, pulled_at)
-            except _CannotLand as trouble:
-                told, digest = tell_file_name(name), hashlib.sha256(os.fsencode(name)).hexdigest()
-                extracts.append(LeftExtract(actor.id, told, digest, trouble.reason, pulled_at))
-            else:
-                first_pulled_at = _first_pulled(landing / actor.id, extract.sha256, pulled_at, note=aside is None)
-                extracts.append(replace(extract, created_at=first_pulled_at))
+        return attempt()
+    except SourceUnavailable as trouble:
+        if not trouble.transient or limits.tries == 1:
+            raise
+        return _try_again(attempt, limits, deadline)
+
+
+def _try_again(attempt: Callable[[], list[Extract]], limits: PullSettings, deadline: float) -> list[Extract]:
+    """All tries but the first, after longer and longer waits; what the last one raises is no longer transient."""
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
+
+    def sleep(seconds: float) -> None:
+        time.sleep(min(seconds, max(0.0, deadline - time.monotonic())))
+
+    wait = wait_exponential(2 * limits.wait_seconds, max=600) + wait_random(0, limits.wait_seconds)
+    sleep(limits.wait_seconds * random.uniform(1, 2))  # noqa: S311 - so that not all come back at once
+    tries = Retrying(
+        stop=stop_after_attempt(limits.tries - 1),
+        wait=wait,
+        sleep=sleep,
+        retry=retry_if_exception(lambda error: isinstance(error, SourceUnavailable) and error.transient),
+        reraise=True,
+    )
+    try:
+        return tries(attempt)
+    except SourceUnavailable as trouble:
+        trouble.transient = False
+        raise
+
+
+def _land_all(source: Source, place: Landing, landed: Landed) -> list[Extract]:
+    """Land what the source lists and ``landed`` does not hold yet, as it is listed."""
+    entries = sorted(source.entries(), key=lambda entry: entry.name)
+    listed_at = clock.now().timestamp()
+    if place.aside is None:
+        lasting_folder(place.zone)
+    else:
+        private_folder(place.aside)
+    extracts: list[Extract] = []
+    fresh: dict[str, Stamp] = {}
+    for entry in entries:
+        if not is_extract_name(entry.name) or entry.kind == "directory":
+            continue
+        try:
+            known = landed.get(entry.name)
+            if known is None or not known[0] or known[0] != (entry.stamp or source.stamp(entry.name)):
+                known = landed[entry.name] = place.land(source, entry)
+        except FileNotFoundError:
+            raise SourceUnavailable("changed-while-read", transient=True) from None
+        extracts.append(known[1])
+        if entry.changed_at is not None and entry.changed_at > listed_at - place.limits.settle_seconds:
+            fresh[entry.name] = known[0]
+    if fresh and is_remote(place.actor.source):
+        _let_settle(source, fresh, listed_at + place.limits.settle_seconds - clock.now().timestamp())
     return extracts
 
 
@@ -116,74 +196,71 @@ def find_landed(actor: str, file: str, sha256: str, created_at: datetime, landin
     with path.open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
             return None
-    return LandedExtract(actor, file, sha256, path, path.stat().st_size, created_at)
+    manifest = path.with_name(sha256 + MANIFEST_ENDING)
+    token = manifest.read_text("latin-1") if manifest.exists() else None
+    return LandedExtract(actor, file, sha256, path, path.stat().st_size, created_at, token)
 
 
-class _CannotLand(Exception):
-    """A file that is not to be had; ``reason`` is one of `REASONS`."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-def _land(file_system: Any, entry: dict[str, Any], actor: str, zone: Path, pulled_at: datetime) -> LandedExtract:
-    source, name = entry["name"], _base_name(entry["name"])
-    if entry["type"] != "file":
-        raise _CannotLand("not-a-file")
-    ending = next(ending for ending in FORMATS if name.endswith(ending))
+def _land(source: Source, entry: Entry, stamp: Stamp, place: Landing) -> LandedExtract:
+    if entry.kind != "file":
+        raise NotHad("not-a-file")
+    if (entry.size or 0) > place.limits.max_bytes:
+        raise NotHad(TOO_LARGE)
+    zone = place.aside or place.zone
+    ending = next(ending for ending in FORMATS if entry.name.endswith(ending))
     incoming = zone / f".incoming{ending}"
     digest = hashlib.sha256()
     size = 0
-    with _at_the_source():
-        before = _stamp(file_system, source)
-    with private_file(incoming) as landed:
-        for chunk in _read(file_system, source):
+    with private_file(incoming) as landed, closing(source.read(entry.name)) as chunks:
+        for chunk in chunks:
             digest.update(chunk)
             landed.write(chunk)
             size += len(chunk)
-            if max(size, before[0] or 0) > MAX_FILE_BYTES:
-                raise _CannotLand("too-large")
-    with _at_the_source():
-        changed = _stamp(file_system, source) != before
-    if changed:
+            if size > place.limits.max_bytes:
+                raise NotHad(TOO_LARGE)
+    token = _token_beside(source, entry.name) if place.actor.login == "manifest" else None
+    if source.stamp(entry.name) != stamp:
         incoming.unlink()
         raise SourceUnavailable("changed-while-read", transient=True)
     sha256 = digest.hexdigest()
     path = zone / f"{sha256}{ending}"
     incoming.replace(path)
     sync(zone)
-    return LandedExtract(actor, tell_file_name(name), sha256, path, size, pulled_at)
+    return LandedExtract(place.actor.id, tell_file_name(entry.name), sha256, path, size, place.pulled_at, token)
 
 
-def _read(file_system: Any, source: str) -> Iterator[bytes]:
-    """The bytes of a listed file; what goes wrong here is the source's trouble, not that of our own landing zone."""
-    with _at_the_source():
-        stream = _open(file_system, source)
-    with stream:
-        while True:
-            with _at_the_source():
-                chunk = stream.read(CHUNK_BYTES)
-            if not chunk:
-                return
-            yield chunk
+def _let_settle(source: Source, fresh: dict[str, Stamp], seconds: float) -> None:
+    """Look again at what was written to just before it was listed: its actor may be sending it still."""
+    time.sleep(max(0.0, seconds))
+    for name, stamp in fresh.items():
+        try:
+            changed = source.stamp(name) != stamp
+        except FileNotFoundError:
+            changed = True
+        if changed:
+            raise SourceUnavailable("changed-while-read", transient=True)
 
 
-def _open(file_system: Any, source: str) -> IO[bytes]:
-    if not isinstance(file_system, LocalFileSystem):
-        return file_system.open(source, "rb")
-    # Since the file was listed its actor may have put a link to another actor's file in its place, or a pipe, which
-    # would make us wait for ever.
+def _token_beside(source: Source, name: str) -> str | None:
+    """The manifest beside an extract; None if there is none, and nothing of what cannot be one."""
+    token = b""
     try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # as open(2) says of a link, and of a socket
-            raise _CannotLand("not-a-file") from None
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _CannotLand("not-a-file")
-    return os.fdopen(descriptor, "rb")
+        with closing(source.read(name + MANIFEST_ENDING)) as chunks:
+            for chunk in chunks:
+                token += chunk
+                if len(token) > MAX_TOKEN_BYTES:
+                    return ""
+    except FileNotFoundError:
+        return None
+    except NotHad:
+        return ""
+    return token.decode("latin-1")
+
+
+def _keep_token(path: Path, token: str) -> None:
+    if not path.exists() or path.read_text("latin-1") != token:
+        with private_file(path) as stream:
+            stream.write(token.encode("latin-1"))
 
 
 def _first_pulled(zone: Path, sha256: str, pulled_at: datetime, *, note: bool) -> datetime:
@@ -202,28 +279,3 @@ def first_pulled_at(landed: Path) -> datetime:
     if note.exists():
         return datetime.fromisoformat(read_json(note)["first_pulled_at"])
     return datetime.fromtimestamp(landed.stat().st_mtime, UTC)
-
-
-def _stamp(file_system: Any, path: str) -> tuple[Any, ...]:
-    entry = file_system.info(path)
-    return entry.get("size"), entry.get("mtime"), entry.get("ino")
-
-
-@contextmanager
-def _at_the_source() -> Iterator[None]:
-    """Tell trouble with a listed file at the source from trouble with our own landing zone.
-
-    Raises `_CannotLand`, or `SourceUnavailable` where the file is gone: the actor is changing its delivery.
-    """
-    try:
-        yield
-    except PermissionError:
-        raise _CannotLand("not-opened") from None
-    except FileNotFoundError:
-        raise SourceUnavailable("changed-while-read", transient=True) from None
-    except OSError:
-        raise _CannotLand("not-read") from None
-
-
-def _base_name(path: str) -> str:
-    return path.rstrip("/").rpartition("/")[2]

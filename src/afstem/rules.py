@@ -242,8 +242,8 @@ RULES = (
         official_description="Logon failed for user",
         plain=Texts("Login mislykkedes", "The login failed"),
         fix=Texts(
-            "Kontrollér adgangen til kilden: bruger, nøgle og rettigheder til mappen.",
-            "Check the access to the source: user, key and the rights to the folder.",
+            "Kontrollér adgangen til kilden (bruger, nøgle, rettigheder til mappen) eller manifestet ved udtrækket.",
+            "Check the access to the source (user, key, rights to the folder) or the manifest beside the extract.",
         ),
         whose_move=WhoseMove.IT,
     ),
@@ -256,8 +256,10 @@ RULES = (
         official_description="User has insufficient permissions to access this webservice",
         plain=Texts("Manglende rettigheder", "The permissions are insufficient"),
         fix=Texts(
-            "Organisationstypen må ikke opdatere kontaktinformation. Kontakt adgangsstyringen, hvis det er en fejl.",
-            "This type of organisation may not update contact information. Ask access administration if that is wrong.",
+            "Organisationstypen eller brugeren må ikke opdatere kontaktinformation. "
+            "Kontakt adgangsstyringen, hvis det er en fejl.",
+            "This type of organisation, or this user, may not update contact information. "
+            "Ask access administration if that is wrong.",
         ),
         whose_move=WhoseMove.ACCESS,
     ),

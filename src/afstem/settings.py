@@ -1,7 +1,8 @@
 """The only reader of configuration files and of the environment (SPEC 2.1, 2.2).
 
 Every fault is one line that names file and key. Secrets do not stand in these files: the store's password comes
-from the environment (``AFSTEM_STORE__URL``, or libpq's own ``PGPASSWORD`` and ``~/.pgpass``).
+from the environment (``AFSTEM_STORE__URL``, or libpq's own ``PGPASSWORD`` and ``~/.pgpass``), those of sources from
+``AFSTEM_SOURCE__…`` (`source_secrets`).
 """
 
 import os
@@ -10,15 +11,18 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from afstem.errors import UsageError
+from afstem.errors import SourceUnavailable, UsageError
 from afstem.schema import ActorType
+from afstem.signing_keys import NoSigningKey, SigningKey, private_key, public_key
 from afstem.toml_file import read_toml
 
 ENVIRONMENT_PREFIX = "AFSTEM_"
+SIGNING_KEY, SIGNING_PASSPHRASE = "AFSTEM_SIGNING_KEY", "AFSTEM_SIGNING_PASSPHRASE"
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -56,6 +60,33 @@ class HoldSettings(_Strict):
     volume_drop: Share = 0.50
 
 
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class PullSettings(_Strict):
+    """How sources behind a network are pulled from; ``at_once`` and ``max_bytes`` hold for folders on disk too."""
+
+    at_once: Annotated[int, Field(ge=1, le=64)] = 8
+    """So many actors at the same time."""
+    connect_seconds: Seconds = 15.0
+    """Until a server has let us in."""
+    read_seconds: Seconds = 30.0
+    """Until a server gives anything more: the next 256 KiB of a file, or the answer to a question."""
+    actor_seconds: Seconds = 1800.0
+    """All the time that one actor may take, further tries included."""
+    tries: Annotated[int, Field(ge=1, le=10)] = 3
+    wait_seconds: Annotated[float, Field(ge=0, le=600)] = 2.0
+    """Before the second try, and twice as long before each further one; by chance up to as much again."""
+    settle_seconds: Annotated[float, Field(ge=0, le=600)] = 3.0
+    """What was written to so recently, by the server's clock, is looked at again: it may still be on its way."""
+    max_bytes: Annotated[int, Field(gt=0)] = 8 * 2**30
+    """Of one file."""
+    known_hosts: str | None = None
+    """The host keys of SFTP servers, as OpenSSH writes them; left out: ``~/.ssh/known_hosts``."""
+    ca_file: str | None = None
+    """The certificates that HTTPS and S3 servers are trusted by; left out: the system's."""
+
+
 class ReportSettings(_Strict):
     deadline: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
     """By when the report must be there, in ``run.timezone``."""
@@ -66,6 +97,7 @@ class _File(_Strict):
     paths: PathSettings = PathSettings()
     run: RunSettings = RunSettings()
     hold: HoldSettings = HoldSettings()
+    pull: PullSettings = PullSettings()
     report: ReportSettings = ReportSettings()
 
 
@@ -82,6 +114,7 @@ class Settings:
     permissions: Path
     timezone: str
     hold: HoldSettings
+    pull: PullSettings
     deadline: str | None
 
     @property
@@ -90,11 +123,15 @@ class Settings:
 
 
 class ActorUser(_Strict):
-    """One who may sign manifests for an actor (SPEC 2.4)."""
+    """One who may sign manifests for an actor (SPEC 2.4); with several keys while one takes another's place."""
 
-    name: str
-    public_key: str
+    name: Annotated[str, Field(min_length=1)]
+    public_key: str | Annotated[list[str], Field(min_length=1)]
     scopes: list[str] = []
+
+    @property
+    def public_keys(self) -> list[str]:
+        return [self.public_key] if isinstance(self.public_key, str) else self.public_key
 
 
 class Actor(_Strict):
@@ -107,6 +144,9 @@ class Actor(_Strict):
     encoding: Literal["utf-8", "windows-1252", "iso-8859-1"] = "utf-8"
     login: Literal["source", "manifest"] = "source"
     priority: int = 100
+    endpoint: str | None = None
+    """Where an ``s3://`` source is that is not Amazon's."""
+    region: str | None = None
     user: list[ActorUser] = []
 
 
@@ -138,21 +178,128 @@ def load_settings(config: Path, environment: Mapping[str, str] | None = None) ->
         permissions=_chosen_or_shipped(file.paths.permissions, folder, "permissions.toml"),
         timezone=file.run.timezone,
         hold=file.hold,
+        pull=_with_absolute_paths(file.pull, folder),
         deadline=file.report.deadline,
     )
 
 
-def load_actors(settings: Settings) -> dict[str, Actor]:
-    """The actors by id, in the order of their ids; raises `UsageError` naming file, actor and key."""
+def load_actors(settings: Settings, environment: Mapping[str, str] | None = None) -> dict[str, Actor]:
+    """The actors by id, in the order of their ids; raises `UsageError` naming file, actor and key.
+
+    Also for a variable of the environment that would be a secret of no actor.
+    """
     content = read_toml(settings.actors)
     actors: dict[str, Actor] = {}
     for actor in _validated(_ActorsFile, content, settings.actors).actor:
         if actor.id in actors:
             raise UsageError(f"{settings.actors}: actor.id: {actor.id!r} stands twice")
-        if actor.login == "manifest":
-            raise UsageError(f'{settings.actors}: {actor.id}.login: manifests are not supported yet; use "source"')
+        _check_users(actor, settings.actors)
         actors[actor.id] = actor.model_copy(update={"source": _absolute_source(actor, settings)})
+    _check_secrets(actors, os.environ if environment is None else environment)
     return dict(sorted(actors.items()))
+
+
+SECRETS = ("user", "password", "key", "passphrase", "token", "access_key", "secret_key", "session_token")
+"""What a login at a source may need; which of them, says the kind of source."""
+
+SECRET_PREFIX = "AFSTEM_SOURCE__"  # noqa: S105 - the name of variables
+_SPELLINGS = {"": "itself", "_FILE": "a file that holds it", "_BLOCK": "a Prefect Secret block"}
+"""How a variable's name ends, and what its value then is."""
+
+
+class SourceSecrets:
+    """The secrets of one actor's login, which no text shows."""
+
+    def __init__(self, found: Mapping[str, str]) -> None:
+        self._found = found
+
+    def get(self, name: str) -> str | None:
+        return self._found.get(name)
+
+
+def source_secrets(actor: Actor, environment: Mapping[str, str] | None = None) -> SourceSecrets:
+    """The actor's secrets: ``AFSTEM_SOURCE__<ACTOR>__PASSWORD``, else ``AFSTEM_SOURCE__PASSWORD``, which is for all.
+
+    With ``_FILE`` behind it a variable names a file, with ``_BLOCK`` a Prefect Secret block. Raises `SourceUnavailable`
+    where one of these is not to be had: it is that actor's trouble alone.
+    """
+    environment = os.environ if environment is None else environment
+    found: dict[str, str] = {}
+    for name in SECRETS:
+        for owner in (f"{_in_capitals(actor.id)}__", ""):
+            variable = f"{SECRET_PREFIX}{owner}{name.upper()}"
+            if written := [ending for ending in _SPELLINGS if variable + ending in environment]:
+                found[name] = _secret(written[0], environment[variable + written[0]])
+                break
+    return SourceSecrets(found)
+
+
+def _secret(ending: str, value: str) -> str:
+    try:
+        if ending == "_FILE":
+            return Path(value).read_text(encoding="utf-8").rstrip("\r\n")
+        if ending == "_BLOCK":
+            from prefect.blocks.system import Secret
+
+            return str(Secret.load(value).get())  # type: ignore[union-attr]
+    except Exception:  # noqa: BLE001 - whatever it is, it may quote the secret
+        raise SourceUnavailable("no-credentials", transient=False) from None
+    return value
+
+
+def _in_capitals(actor: str) -> str:
+    return actor.upper().replace("-", "_")
+
+
+def _check_secrets(actors: Mapping[str, Actor], environment: Mapping[str, str]) -> None:
+    names = [name.upper() + ending for name in SECRETS for ending in _SPELLINGS]
+    known = {owner + name for name in names for owner in ("", *(f"{_in_capitals(actor)}__" for actor in actors))}
+    for variable in environment:
+        if variable.startswith(SECRET_PREFIX) and variable.removeprefix(SECRET_PREFIX) not in known:
+            raise UsageError(f"environment: {variable}: no such actor, or none of {', '.join(names[::3])}")
+
+
+def check_keys(settings: Settings, actors: Mapping[str, Actor]) -> None:
+    """Raise `UsageError` for a public key that is none; apart from `load_actors`, for it imports what reads keys."""
+    for actor in actors.values():
+        for user in actor.user if actor.login == "manifest" else ():
+            for key in user.public_keys:
+                try:
+                    public_key(key)
+                except NoSigningKey:
+                    raise UsageError(
+                        f"{settings.actors}: {actor.id}.user.{user.name}.public_key: no Ed25519 or P-256 public key"
+                    ) from None
+
+
+def signing_key(file: Path | None, environment: Mapping[str, str] | None = None) -> SigningKey:
+    """The private key of an actor that signs: from a file, else from ``AFSTEM_SIGNING_KEY``.
+
+    A key with a passphrase needs ``AFSTEM_SIGNING_PASSPHRASE``. Raises `UsageError`, which tells nothing of the key.
+    """
+    environment = os.environ if environment is None else environment
+    if file is None and SIGNING_KEY not in environment:
+        raise UsageError(f"no key to sign with: name its file with --key, or put the key into {SIGNING_KEY}")
+    try:
+        content = environment[SIGNING_KEY].encode() if file is None else file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+    try:
+        return private_key(content, environment.get(SIGNING_PASSPHRASE))
+    except NoSigningKey:
+        raise UsageError(
+            f"{file or SIGNING_KEY}: no Ed25519 or P-256 private key, or {SIGNING_PASSPHRASE} is not its passphrase"
+        ) from None
+
+
+def _check_users(actor: Actor, path: Path) -> None:
+    if actor.login == "manifest" and not actor.user:
+        raise UsageError(f'{path}: {actor.id}.user: login = "manifest" needs [[actor.user]]')
+    names = [user.name for user in actor.user]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(
+            f"{path}: {actor.id}.user.name: {twice!r} stands twice; a user's keys are one list: public_key = [...]"
+        )
 
 
 def _validated(model: type[Model], content: dict[str, Any], path: Path) -> Model:
@@ -169,7 +316,7 @@ def _lay_over(content: dict[str, Any], environment: Mapping[str, str]) -> None:
     """Override keys in place: ``AFSTEM_STORE__URL`` is ``[store] url``. Variables without ``__`` are not keys."""
     for variable, text in sorted(environment.items()):
         section_name, separator, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
-        if not variable.startswith(ENVIRONMENT_PREFIX) or not separator:
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not separator or variable.startswith(SECRET_PREFIX):
             continue
         section = _File.model_fields.get(section_name)
         field = section.annotation.model_fields.get(key) if section and section.annotation else None
@@ -198,7 +345,35 @@ def _absolute_source(actor: Actor, settings: Settings) -> str:
         return str(settings.config.parent / actor.source)
     if actor.source.startswith("file://"):
         return actor.source
-    raise UsageError(f"{settings.actors}: {actor.id}.source: only folders on disk are supported yet")
+    _check_url(actor.source, f"{settings.actors}: {actor.id}.source")
+    if actor.endpoint is not None:
+        _check_url(actor.endpoint, f"{settings.actors}: {actor.id}.endpoint")
+    return actor.source
+
+
+def _check_url(url: str, where: str) -> None:
+    """Raise `UsageError` for what is no address of a source, holds a secret, or would be read unencrypted."""
+    try:
+        parts = urlsplit(url)
+        scheme, host, password, _ = parts.scheme, parts.hostname, parts.password, parts.port
+    except ValueError:
+        raise UsageError(f"{where}: not a URL") from None
+    if scheme not in ("sftp", "s3", "https", "http"):
+        raise UsageError(f"{where}: must be a folder, or begin with file://, sftp://, s3:// or https://")
+    if password is not None or parts.query or parts.fragment:
+        raise UsageError(f"{where}: secrets do not stand in files; use {SECRET_PREFIX}<ACTOR>__PASSWORD")
+    if not host:
+        raise UsageError(f"{where}: names no host")
+    if scheme == "http" and host not in ("localhost", "127.0.0.1", "::1"):
+        raise UsageError(f"{where}: http:// is not encrypted; use https://")
+
+
+def _with_absolute_paths(pull: PullSettings, folder: Path) -> PullSettings:
+    """``~`` is the user's own folder."""
+    paths = {"known_hosts": pull.known_hosts, "ca_file": pull.ca_file}
+    return pull.model_copy(
+        update={key: str(folder / Path(path).expanduser()) for key, path in paths.items() if path is not None}
+    )
 
 
 def _chosen_or_shipped(chosen: str | None, folder: Path, name: str) -> Path:

@@ -11,15 +11,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from test_sample_data import SAMPLE_DATA
 from whole_run import AS_OF, load_and_run, what_happened
 
-from afstem import pipeline, pull
+from afstem import pipeline
 from afstem.errors import WorkerDied
+from afstem.sources import local
 from afstem.workers import CPU_SECONDS, CPU_SECONDS_PER_MEGABYTE, Workers, limited, workers
 from faults.hostile_files import CATALOGUE, ENCRYPTED, HEADER, Hostile
 from faults.watched import GIBIBYTE, watch
@@ -163,14 +163,14 @@ def test_a_file_that_cannot_be_opened_is_its_own_trouble(
 ) -> None:
     workspace = shutil.copytree(SAMPLE_DATA, tmp_path / "work")
     (workspace / "extracts" / "star" / "locked.csv").write_bytes(HEADER)
-    opened = pull._open
+    opened = local._open
 
-    def locked(file_system: Any, source: str) -> Any:
-        if source.endswith("locked.csv"):
+    def locked(path: Path) -> int:
+        if path.name == "locked.csv":
             raise error
-        return opened(file_system, source)
+        return opened(path)
 
-    monkeypatch.setattr(pull, "_open", locked)
+    monkeypatch.setattr(local, "_open", locked)
     summary = load_and_run(workspace)
     assert "star" not in summary["unavailable"]
     extracts = json.loads((Path(summary["report"]) / "run.json").read_text())["extracts"]
@@ -190,19 +190,18 @@ def test_a_link_or_a_pipe_that_takes_the_place_of_a_listed_file_is_not_followed(
     secret.write_bytes(HEADER)
     for name in ("link.csv", "pipe.csv"):
         (folder / name).write_bytes(HEADER)
-    opened = pull._open
+    opened = local._open
 
-    def replaced(file_system: Any, source: str) -> Any:
-        path = Path(source)
+    def replaced(path: Path) -> int:
         if path.name in ("link.csv", "pipe.csv"):
             path.unlink()
             if path.name == "link.csv":
                 path.symlink_to(secret)
             else:
                 os.mkfifo(path)
-        return opened(file_system, source)
+        return opened(path)
 
-    monkeypatch.setattr(pull, "_open", replaced)
+    monkeypatch.setattr(local, "_open", replaced)
     summary = load_and_run(workspace)
     states = {one["file"]: one["state"] for one in summary["extracts"] if one["actor"] == "star"}
     assert states == {"kontaktdata.jsonl": "applied", "link.csv": "refused", "pipe.csv": "refused"}

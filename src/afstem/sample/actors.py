@@ -4,7 +4,7 @@ The first twelve are the same in every workspace and show every format and every
 mostly jobcentres and municipalities, at most 22 unemployment funds, now and then another kind of organisation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import chain, count, cycle, islice
@@ -57,6 +57,7 @@ class Trouble(Enum):
     NO_FOLDER = "its source folder is missing: unavailable"
     NOTHING_DELIVERED = "its source folder holds nothing to read"
     BROKEN_FILES = "beside a good extract it delivers every kind of broken file"
+    WRONG_MANIFESTS = "beside a good extract, rightly signed, it delivers some with every kind of wrong manifest"
     MASS_REMOVAL = "beside a good extract it delivers one that removes half of what it tells: held"
 
 
@@ -88,6 +89,8 @@ class InventedActor:
     type: ActorType
     deliveries: tuple[Delivery, ...]
     trouble: Trouble | None = None
+    signs: bool = False
+    """Whether its login is a manifest beside each extract."""
 
     @property
     def encoding(self) -> str:
@@ -165,14 +168,20 @@ def invent_actors(number: int, dirty: bool) -> list[InventedActor]:
 def invent_writers(number: int, layout: Layout) -> list[InventedActor]:
     """As many actors that may write, without a trouble, each with one extract in this layout."""
     writers = (actor for actor in chain(_first_twelve(), _ordinary_actors(2 * number)) if actor.may_write)
-    return [replace(actor, deliveries=_delivered(layout), trouble=None) for actor in islice(writers, number)]
+    return [
+        replace(actor, deliveries=_delivered(layout), trouble=None, signs=False) for actor in islice(writers, number)
+    ]
 
 
-def actors_toml(actors: list[InventedActor]) -> str:
-    """The content of ``actors.toml`` (SPEC 2.2). Names hold neither quotation marks nor backslashes."""
+def actors_toml(actors: list[InventedActor], logins: Mapping[str, str]) -> str:
+    """The content of ``actors.toml`` (SPEC 2.2). Names hold neither quotation marks nor backslashes.
+
+    ``logins`` are, by actor id, the lines about the login where it is a manifest.
+    """
     entries = (
         f'[[actor]]\nid       = "{actor.id}"\nname     = "{actor.name}"\ntype     = "{actor.type}"\n'
         f'source   = "extracts/{actor.id}"\nencoding = "{actor.encoding}"\npriority = {actor.priority}\n'
+        f"{logins.get(actor.id, '')}"
         for actor in actors
     )
     return "# Invented organisations, written by `afstem sample`.\n\n" + "\n".join(entries)
@@ -193,7 +202,7 @@ def _first_twelve() -> list[InventedActor]:
             12, _delivered(_TYPED_PARQUET, also=(Delivery("rettelser", _TEXT_PARQUET, told=0.1, corrections=True),))
         ),
         _jobcenter(12, _delivered(_WITH_MARK), Trouble.MASS_REMOVAL),
-        _fund(2, _delivered(_PACKED_MESSAGES)),
+        replace(_fund(2, _delivered(_PACKED_MESSAGES), Trouble.WRONG_MANIFESTS), signs=True),
         _other(1),
         _system(1),
         _kommune(13, _delivered(_PLAIN), Trouble.NO_FOLDER),
@@ -254,4 +263,4 @@ def _system(code: int) -> InventedActor:
 
 
 def _without_trouble(actor: InventedActor) -> InventedActor:
-    return InventedActor(actor.id, actor.name, actor.type, actor.deliveries if actor.may_write else ())
+    return replace(actor, deliveries=actor.deliveries if actor.may_write else (), trouble=None)

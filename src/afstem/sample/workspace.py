@@ -20,6 +20,7 @@ from afstem.sample.night import LAYOUTS, NIGHT_RELATIONS, Night, NightPlan, plan
 from afstem.sample.oddities import Oddity
 from afstem.sample.population import Population, invent_population
 from afstem.sample.reference_files import write_reference
+from afstem.sample.signed import Signer, write_wrongly_signed
 from afstem.sample.surroundings import Surroundings, surroundings_of, told_citizens
 
 DEFAULT_TODAY = datetime.date(2026, 11, 23)
@@ -111,8 +112,10 @@ def write_workspace(
     folder.mkdir(parents=True, exist_ok=True)
     rows = write_reference(folder / "reference", population, invented, today, night.contacts if night else None)
     (folder / "afstem.toml").write_bytes(_AFSTEM_TOML.format(today=today).encode())
-    (folder / "actors.toml").write_bytes(actors_toml(invented).encode())
-    written, refused, extracts = _write_sources(folder / "extracts", population, invented, dirty, today, night)
+    signers = {actor.id: Signer(actor.id, seed, today) for actor in invented if actor.signs}
+    logins = {actor: signer.actors_toml() for actor, signer in signers.items()}
+    (folder / "actors.toml").write_bytes(actors_toml(invented, logins).encode())
+    written, refused, extracts = _write_sources(folder / "extracts", population, invented, signers, dirty, today, night)
     return WorkspaceSummary(
         actors=actors,
         **rows,
@@ -146,6 +149,7 @@ def _write_sources(
     folder: Path,
     population: Population,
     actors: list[InventedActor],
+    signers: Mapping[str, Signer],
     dirty: float,
     today: datetime.date,
     night: Night | None,
@@ -167,6 +171,8 @@ def _write_sources(
             entropy = (population.seed, 2, position, turn)
             path = source / delivery.file_name
             written = write_extract(path, population, around, delivery, on_purpose, dirty, today, entropy, night)
+            if actor.signs:
+                signers[actor.id].sign(path, written.records)
             if actor.may_write:
                 extracts += 1
                 total.add(written)
@@ -183,6 +189,8 @@ def _write_sources(
                 (source / kind.name).write_bytes(kind.content(around.pools["own"][:20]))
                 refused[kind.code or 0] += 1
             _repeat(source, actor.deliveries[0])
+        if actor.trouble is Trouble.WRONG_MANIFESTS:
+            refused.update(write_wrongly_signed(source, signers[actor.id], around.pools["own"][:5]))
     return total, refused, extracts
 
 
