@@ -59,6 +59,8 @@ class HoldSettings(_Strict):
 class ReportSettings(_Strict):
     deadline: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
     """By when the report must be there, in ``run.timezone``."""
+    url: Annotated[str, Field(pattern=r"^https?://[^@]+$")] | None = None
+    """Where a web server shows the folder ``paths.reports``, for links to the report."""
 
 
 class _File(_Strict):
@@ -83,6 +85,7 @@ class Settings:
     timezone: str
     hold: HoldSettings
     deadline: str | None
+    report_url: str | None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -139,6 +142,7 @@ def load_settings(config: Path, environment: Mapping[str, str] | None = None) ->
         timezone=file.run.timezone,
         hold=file.hold,
         deadline=file.report.deadline,
+        report_url=file.report.url,
     )
 
 
