@@ -16,6 +16,7 @@ from prefect.schedules import Cron
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_LOGGING_EXTRA_LOGGERS, temporary_settings
 
 from afstem.errors import UsageError
+from afstem.orchestration.form import made_plain
 from afstem.settings import load_actors, load_settings
 
 
@@ -64,21 +65,9 @@ def _deployment(
         job_variables=pool["job_variables"] if for_worker else None,
     )
     assert isinstance(made, RunnerDeployment)  # noqa: S101 - it is a coroutine where an event loop runs, not here
-    asked = made._parameter_openapi_schema.properties
-    if "actors" in asked:
-        asked["actors"] = offered(asked["actors"], actors)
+    form = made._parameter_openapi_schema
+    form.properties = made_plain(form.properties, actors)
     return made
-
-
-def offered(field: dict[str, Any], actors: list[str]) -> dict[str, Any]:
-    """The field of the form with a choice of actors instead of free text."""
-    kinds = [
-        kind | {"items": {"type": "string", "enum": actors}, "uniqueItems": True}
-        if kind.get("type") == "array"
-        else kind
-        for kind in field["anyOf"]
-    ]
-    return field | {"anyOf": kinds}
 
 
 def register(config: Path) -> list[str]:

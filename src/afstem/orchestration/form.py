@@ -7,7 +7,7 @@ CPR number, a phone number or an address; and the flow asks again, for whoever s
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import WithJsonSchema
 
@@ -40,3 +40,19 @@ def as_path(parameter: str, typed: str) -> Path:
     if not re.match(_PATTERNS[parameter], typed):
         raise UsageError(f"{parameter}: that is no path of a configuration or a folder")
     return Path(typed)
+
+
+def made_plain(fields: dict[str, dict[str, Any]], actors: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The fields of a form as people want them: one kind of input each, and a choice of actors instead of free text.
+
+    Of an optional field Prefect's form else shows a switch between its kind and "None".
+    """
+    plain = {}
+    for name, field in fields.items():
+        kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+        if len(kinds) == 1:
+            field = {key: value for key, value in field.items() if key not in ("anyOf", "default")} | kinds[0]
+        plain[name] = field
+    if "actors" in plain:
+        plain["actors"]["items"] = {"type": "string", "enum": sorted(actors)}
+    return plain
