@@ -5,7 +5,6 @@ import importlib
 import json
 import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -99,9 +98,7 @@ def test_nothing_personal_reaches_prefect(ran: tuple[Path, subprocess.CompletedP
     planted = min(secrets.numbers)
     database = next(content for name, content in kept if name.endswith("prefect.db"))
     packed = b'{"message": "' + base64.b64encode(f"no such citizen: {planted}".encode()) + b'"}'
-    assert secrets.found_in(
-        told, *(content for name, content in kept if "prefect.db" not in name), database + packed
-    ) == {planted}
+    assert secrets.found_in(database + packed) == {planted}
     found = secrets.found_in((workspace / "var" / "afstem.db").read_bytes())
     assert found & secrets.numbers
     assert found & secrets.emails
@@ -136,7 +133,6 @@ def test_what_is_to_be_released_reaches_the_run(flow: ModuleType, monkeypatch: p
         raise UsageError("x is not a held extract")
 
     monkeypatch.setattr(pipeline, "begin", begin)
-    monkeypatch.setattr(flow, "one_at_a_time", nullcontext)  # there is no server to ask
     with disable_run_logger(), pytest.raises(UsageError):
         flow.reconcile_contacts.fn("afstem.toml", AS_OF, None, True, ["a-kasse-01-0123456789ab"])
     assert asked == [pipeline.Request(Path("afstem.toml"), AS_OF, dry_run=True, release=("a-kasse-01-0123456789ab",))]
