@@ -1,4 +1,4 @@
-"""What operators have of Prefect: deployments, schedule, form, artifacts, limit, states; with a server and a browser."""
+"""What operators have of Prefect: deployments, schedule, form, artifacts, limit, states; with a server and browser."""
 
 import json
 import subprocess
