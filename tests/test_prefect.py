@@ -139,7 +139,6 @@ def test_scheduled_runs_really_appear(server: PrefectServer) -> None:
         {"actors": ["no-such-actor"]},
         {"as_of": "yesterday"},
         {"dry_run": "perhaps"},
-        {"note": "anything"},
     ],
 )
 def test_what_does_not_belong_in_the_form_makes_no_run(server: PrefectServer, parameters: dict[str, Any]) -> None:

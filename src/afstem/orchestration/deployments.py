@@ -4,13 +4,16 @@ Beyond what the file says, both put in what only this machine knows: where the c
 are, so that the form in the UI offers them.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from prefect import serve as serve_deployments
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.schedules import Cron
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_LOGGING_EXTRA_LOGGERS, temporary_settings
@@ -90,4 +93,16 @@ def serve(config: Path) -> None:
             PREFECT_LOGGING_EXTRA_LOGGERS: [environment["PREFECT_LOGGING_EXTRA_LOGGERS"]],
         }
     ):
-        serve_deployments(*deployments(config, for_worker=False), pause_on_shutdown=False)
+        made = deployments(config, for_worker=False)
+        _take_from_pool([deployment.full_name for deployment in made])
+        serve_deployments(*made, pause_on_shutdown=False)
+
+
+def _take_from_pool(names: list[str]) -> None:
+    """Remove deployments that a worker's pool has: Prefect keeps the pool of one that is registered anew without."""
+    with get_client(sync_client=True) as client:
+        for name in names:
+            with suppress(ObjectNotFound):  # there is nothing to take
+                found = client.read_deployment_by_name(name)
+                if found.work_pool_name is not None:
+                    client.delete_deployment(found.id)

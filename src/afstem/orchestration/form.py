@@ -16,6 +16,7 @@ from afstem.errors import UsageError
 ACTOR = r"^(?=.*[a-z])[a-z0-9-]{1,40}$"
 EXTRACT = r"^(?:(?=.*[a-z])[a-z0-9-]{1,40}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{8,64})$"
 """An extract id, or eight or more characters of the SHA-256 with a letter among them: ten digits are a CPR number."""
+DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 CONFIG = r"^(?!.*[0-9]{6}-?[0-9]{4})[^@]*[.]toml$"
 FOLDER = r"^(?!.*[0-9]{6}-?[0-9]{4})[^@]+$"
 
@@ -52,6 +53,8 @@ def made_plain(fields: dict[str, dict[str, Any]], actors: Iterable[str]) -> dict
         kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
         if len(kinds) == 1:
             field = {key: value for key, value in field.items() if key not in ("anyOf", "default")} | kinds[0]
+        if field.get("format") == "date":
+            field = field | {"pattern": DATE}  # the server looks at patterns, not at formats
         plain[name] = field
     if "actors" in plain:
         plain["actors"]["items"] = {"type": "string", "enum": sorted(actors)}
