@@ -1,6 +1,7 @@
 """What operators have of Prefect: deployments, schedule, form, artifacts, limit, states; with a server and browser."""
 
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -261,7 +262,8 @@ def test_without_a_server_both_commands_say_so(config: Path) -> None:
     for command in ("bootstrap", "serve"):
         done = subprocess.run(
             [prefect("afstem"), command, "--config", config],
-            env={"PATH": "/usr/bin", "HOME": str(config.parent), "PREFECT_HOME": str(config.parent / "prefect")},
+            env={name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+            | {"PREFECT_HOME": str(config.parent / "prefect")},
             capture_output=True,
             text=True,
             timeout=120,
