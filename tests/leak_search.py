@@ -116,13 +116,12 @@ class Secrets:
         """Eight bytes only: four happen to be those of some number too often."""
         if b"\0\0\0" not in content:
             return set()
-        secrets = np.array(list(self._of_integers), np.uint64)
         found: set[str] = set()
         for begin in range(min(8, len(content))):
             integers = np.frombuffer(content, "<u8", count=(len(content) - begin) // 8, offset=begin)
             # Ten digits fill five octets at most: of the others, few are left to be looked up.
             integers = integers[(integers < 10**10) | ((integers & 0xFFFFFF) == 0)]
-            found |= {self._of_integers[integer] for integer in integers[np.isin(integers, secrets)].tolist()}
+            found |= {self._of_integers[one] for one in np.unique(integers).tolist() if one in self._of_integers}
         return found
 
 
