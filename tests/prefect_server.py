@@ -39,11 +39,23 @@ class PrefectServer:
     environment: dict[str, str]
 
     def get(self, path: str) -> Any:
-        return httpx.get(f"{self.url}/api{path}", timeout=60).raise_for_status().json()
+        return self._ask("GET", path).json()
 
     def post(self, path: str, content: Any) -> Any:
-        answer = httpx.post(f"{self.url}/api{path}", json=content, timeout=60).raise_for_status()
+        answer = self._ask("POST", path, content)
         return answer.json() if answer.content else None
+
+    def delete(self, path: str) -> None:
+        self._ask("DELETE", path)
+
+    def _ask(self, method: str, path: str, content: Any = None) -> httpx.Response:
+        """Ask again where the server says so, as Prefect's own client does: writers lock each other out of SQLite."""
+
+        def answered() -> httpx.Response | None:
+            answer = httpx.request(method, f"{self.url}/api{path}", json=content, timeout=60)
+            return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+        return waited_for(lambda: [answer] if (answer := answered()) is not None else None)[0].raise_for_status()
 
     def runs_of(self, deployment: str, *states: str) -> list[dict[str, Any]]:
         """The flow runs of a deployment, such as ``reconcile/nightly``, in states of these types (all)."""

@@ -72,7 +72,7 @@ def test_one_command_sets_all_up_and_the_second_time_changes_nothing(
     assert server.get(f"/v2/concurrency_limits/{STORE_LIMIT}")["limit"] == 1
     assert bootstrap(server, config)["changed"] == []
     # What somebody spoils is mended, and nothing else is touched.
-    httpx.delete(f"{server.url}/api/v2/concurrency_limits/{STORE_LIMIT}").raise_for_status()
+    server.delete(f"/v2/concurrency_limits/{STORE_LIMIT}")
     assert bootstrap(server, config)["changed"] == [f"concurrency limit {STORE_LIMIT}"]
 
 
@@ -162,6 +162,7 @@ def test_ad_hoc_from_the_form_to_the_artifacts(server: PrefectServer, worker: No
         assert page.get_by_role("checkbox").first.is_checked(), "a dry run, unless it is switched off"
         page.get_by_role("button", name="Add item").click()
         page.locator("textarea").last.fill(CPR_NUMBERS[0])
+        page.keyboard.press("Tab")  # else what was typed may come to the form after the click
         page.get_by_role("button", name="Submit").click()
         page.get_by_text("does not match").wait_for()
         assert server.runs_of("reconcile/ad-hoc") == []
@@ -221,7 +222,7 @@ def test_a_run_that_is_not_heard_of_has_crashed_and_one_that_has_ended_has_not(s
         assert "No sign of life" in state["message"]
         assert server.state_of(ended)["name"] == "CompletedWithRefusals"
     finally:
-        httpx.delete(f"{server.url}/api/automations/{quick_id}").raise_for_status()
+        server.delete(f"/automations/{quick_id}")
 
 
 def _event(run: str, flow: str, what: str) -> dict[str, Any]:
@@ -251,10 +252,12 @@ def test_served_without_a_worker_they_run_as_well(server: PrefectServer, config:
 
 
 def _without_pool(server: PrefectServer, deployment: str) -> dict[str, Any] | None:
-    answer = httpx.get(f"{server.url}/api/deployments/name/{deployment}", timeout=60)
-    if answer.status_code == 404:  # taken from the pool, and not yet made anew
-        return None
-    found: dict[str, Any] = answer.raise_for_status().json()
+    try:
+        found: dict[str, Any] = server.get(f"/deployments/name/{deployment}")
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.NOT_FOUND:  # taken from the pool, and not yet made anew
+            return None
+        raise
     return found if found["work_pool_name"] is None else None
 
 
