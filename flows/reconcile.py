@@ -17,6 +17,7 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import as_completed
 from prefect.runtime import flow_run
 from prefect.settings import (
     PREFECT_SERVER_ANALYTICS_ENABLED,
@@ -31,6 +32,9 @@ from prefect.tasks import Task, exponential_backoff
 from afstem import clock, pipeline
 from afstem.discretion import be_discreet
 from afstem.errors import AfstemError, SourceUnavailable, told_without_content
+from afstem.orchestration.artifacts import Teller
+from afstem.orchestration.form import ActorId, ConfigPath, ExtractId, as_ids, as_path
+from afstem.orchestration.store_limit import one_at_a_time
 from afstem.workers import workers
 
 WITHOUT_A_SERVER = {
@@ -108,11 +112,11 @@ def _name_by_date() -> str:
     persist_result=False,
 )
 def reconcile_contacts(
-    config: str = "afstem.toml",
+    config: ConfigPath = "afstem.toml",
     as_of: date | None = None,
-    actors: list[str] | None = None,
+    actors: list[ActorId] | None = None,
     dry_run: bool = False,
-    release: list[str] | None = None,
+    release: list[ExtractId] | None = None,
 ) -> State[Any]:
     """Pull every actor's extracts, judge each record, apply what is valid, report what is not.
 
@@ -121,27 +125,33 @@ def reconcile_contacts(
         as_of: The day on which permissions and subscriptions are judged. Left empty: today in Denmark.
         actors: Take in these actors only, by id. Left empty: all of them.
         dry_run: Judge and report everything, but leave the store as it is.
-        release: Let these held extracts through, by their ids. One that is not held stops the run.
+        release: Let these held extracts through: ids, as the summary of the run that held them tells. One that is not
+            held stops the run.
     """
     be_discreet()  # Prefect logs what goes wrong, and keeps the log
     log = get_run_logger()
-    request = pipeline.Request(Path(config), as_of, tuple(actors) if actors else None, dry_run, tuple(release or ()))
-    with (
-        told_without_content(),
-        workers(os.cpu_count() or 1, "forkserver") as beside,
-        pipeline.begin(request, beside) as run,
-    ):
-        folder = str(run.folder.path)
-        taken_in = {actor: take_in.submit(folder, actor) for actor in run.actors}
-        for actor, future in taken_in.items():
-            trouble = future.result(raise_on_failure=False)
-            if isinstance(trouble, BaseException):
-                pipeline.set_aside(run, actor, trouble)
-        reconcile(folder)
-        prepare_report(folder)
-        apply(folder)
-        publish(folder)
-        summary = pipeline.summarise_run(run.manifest(), run.settings.reports)
+    with told_without_content():
+        chosen = as_ids("actors", actors) or None
+        request = pipeline.Request(as_path("config", config), as_of, chosen, dry_run, as_ids("release", release))
+        with (
+            one_at_a_time(),
+            workers(os.cpu_count() or 1, "forkserver") as beside,
+            pipeline.begin(request, beside) as run,
+        ):
+            folder = str(run.folder.path)
+            teller = Teller(len(run.actors) + 4)
+            actor_of = {take_in.submit(folder, actor): actor for actor in run.actors}
+            for future in as_completed(list(actor_of)):
+                trouble = future.result(raise_on_failure=False)
+                if isinstance(trouble, BaseException):
+                    pipeline.set_aside(run, actor_of[future], trouble)
+                teller.step_done(f"took in {actor_of[future]}")
+            for step in (reconcile, prepare_report, apply, publish):
+                step(folder)
+                teller.step_done(step.name)
+            manifest = run.manifest()
+            summary = pipeline.summarise_run(manifest, run.settings.reports)
+        teller.summarise(manifest, Path(summary["report"]), run.settings.report_url)
     log.info("%s: %s records, report in %s", summary["run_id"], summary["records"], summary["report"])
     name = "Completed" if summary["status"] == "completed" else "CompletedWithRefusals"
     return Completed(name=name, message=f"{summary['records']} records: {summary['report']}", data=summary)

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from browser import MISSING, Browser, find_browser, open_browser
 from hypothesis import settings
+from prefect_server import PrefectServer, running_server
 from sqlalchemy import make_url
 
 from afstem.store import Store
@@ -71,3 +72,10 @@ def browser() -> Iterator[Browser]:
         pytest.fail(MISSING, pytrace=False)
     with open_browser(path) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A real Prefect server that all tests of the flow share; it takes longer to start than a run over the samples."""
+    with running_server(tmp_path_factory.mktemp("server")) as server:
+        yield server

@@ -7,6 +7,7 @@ of JSON, URLs and mail, base64, hexadecimal, gzip, zlib, zip, zstd, Parquet, Arr
 
 import base64
 import gzip
+import hashlib
 import html
 import io
 import quopri
@@ -65,14 +66,29 @@ class Secrets:
         for email in self.emails:
             self._by_domain.setdefault(_after_at(email, email.index("@")), set()).add(email)
 
-    def found_in(self, content: bytes, depth: int = DEEPEST) -> set[str]:
-        """The secrets that stand in the content, in the spelling in which they were given."""
-        found = self._as_integers(content)
-        for text in _texts(content):
-            found |= self._in_text(text)
+    def found_in(self, *contents: bytes) -> set[str]:
+        """The secrets that stand in the contents, in the spelling in which they were given.
+
+        What several of them hold, such as the versions of a database's page, is looked at once.
+        """
+        searched: dict[bytes, int] = {}
+        return set().union(*(self._found_in(content, DEEPEST, searched) for content in contents))
+
+    def _found_in(self, content: bytes, depth: int, searched: dict[bytes, int]) -> set[str]:
+        """``searched``: the digests of what was searched before, and how deep; it need not be searched again."""
+        digest = hashlib.blake2b(content, digest_size=16).digest()
+        searched_before = searched.get(digest, -1)
+        if searched_before >= depth:
+            return set()
+        searched[digest] = depth
+        found = set()
+        if searched_before < 0:
+            found = self._as_integers(content)
+            for text in _texts(content):
+                found |= self._in_text(text)
         if depth:
             for inner in set(_unwrapped(content)) - {content}:
-                found |= self.found_in(inner, depth - 1)
+                found |= self._found_in(inner, depth - 1, searched)
         return found
 
     def _in_text(self, text: str) -> set[str]:
@@ -80,12 +96,14 @@ class Secrets:
             text = _NOT_ASCII.sub(lambda match: _plain(match[0]), text)
         found = set()
         # Whatever the length of a text, each of its places is looked up, not each secret searched for.
-        runs = {re.sub("[^0-9]", "", run) for run in _DIGIT_RUN.findall(text)}
+        spelt = set(_DIGIT_RUN.findall(text))
+        runs = {re.sub("[^0-9]", "", run) for run in spelt}
         lengths = {len(spelling) for spelling in self._of_digits}
         for run in runs:
             places = ((begin, begin + length) for length in lengths for begin in range(len(run) - length + 1))
             found |= {self._of_digits[run[begin:end]] for begin, end in places if run[begin:end] in self._of_digits}
-        numbers = {re.sub("[^0-9]", "", match[1]) for match in _PHONE.finditer(text)}
+        # A phone number is part of such a run, and what stands before and after a run is no digit.
+        numbers = {re.sub("[^0-9]", "", match[1]) for run in spelt for match in _PHONE.finditer(run)}
         found |= numbers & self.phones
         if "@" in text:
             small = text.lower()
@@ -98,11 +116,12 @@ class Secrets:
         """Eight bytes only: four happen to be those of some number too often."""
         if b"\0\0\0" not in content:
             return set()
-        secrets = np.array(list(self._of_integers), np.uint64)
         found: set[str] = set()
         for begin in range(min(8, len(content))):
             integers = np.frombuffer(content, "<u8", count=(len(content) - begin) // 8, offset=begin)
-            found |= {self._of_integers[integer] for integer in integers[np.isin(integers, secrets)].tolist()}
+            # Ten digits fill five octets at most: of the others, few are left to be looked up.
+            integers = integers[(integers < 10**10) | ((integers & 0xFFFFFF) == 0)]
+            found |= {self._of_integers[one] for one in np.unique(integers).tolist() if one in self._of_integers}
         return found
 
 
@@ -145,13 +164,13 @@ def _unwrapped(content: bytes) -> Iterator[bytes]:
         yield from _if_changed(content, b" " + quopri.decodestring(content))
     if b"&" in content:
         yield from _if_changed(content, b" " + html.unescape(content.decode("utf-8", "replace")).encode())
-    for run in _BASE64_RUN.findall(content):
+    for run in set(_BASE64_RUN.findall(content)):
         joined = re.sub(rb"\s", b"", run).replace(b"-", b"+").replace(b"_", b"/")
         for begin in range(4):
             part = joined[begin:]
             part = part[: len(part) // 4 * 4 if len(part) % 4 == 1 else len(part)]
             yield from _if_told(base64.b64decode(part + b"=" * (-len(part) % 4)))
-    for run in _HEX_RUN.findall(content):
+    for run in set(_HEX_RUN.findall(content)):
         digits = re.sub(rb"\\?0?x|[^0-9A-Fa-f]", b"", run)
         for begin in range(2):
             part = digits[begin:]

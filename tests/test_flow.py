@@ -1,10 +1,8 @@
 """The Prefect flow, with Prefect's real API: the same outcome as `afstem run`, and nothing personal in its hands."""
 
+import base64
 import importlib
 import json
-import os
-import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +14,8 @@ import reference
 from leak_search import files_under, secrets_of
 from prefect.logging import disable_run_logger
 from prefect.states import Failed
-from test_sample_data import SAMPLE_DATA
+from prefect_server import PrefectServer, waited_for
+from test_sample_data import copy_of_sample_data
 from whole_run import AS_OF, load_and_run, what_happened
 
 from afstem import pipeline
@@ -26,16 +25,17 @@ FLOW = Path(__file__).parents[1] / "flows" / "reconcile.py"
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str], Path]:
-    """The flow, started from a shell as `make run` does, over a copy of the sample data."""
-    folder = tmp_path_factory.mktemp("flow")
-    workspace = folder / "workspace"
-    shutil.copytree(SAMPLE_DATA, workspace, ignore=shutil.ignore_patterns("var", "reports"))
+def ran(
+    tmp_path_factory: pytest.TempPathFactory, prefect_server: PrefectServer
+) -> tuple[Path, subprocess.CompletedProcess[str], Path]:
+    """The flow, started from a shell over a copy of the sample data, and recorded by the server whose home is given."""
+    workspace = copy_of_sample_data(tmp_path_factory.mktemp("flow") / "workspace")
     pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
     command = [sys.executable, FLOW, "--config", workspace / "afstem.toml", "--as-of", AS_OF.isoformat()]
-    environment = os.environ | {"PREFECT_HOME": str(folder / "prefect")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    return workspace, done, folder / "prefect"
+    done = subprocess.run(
+        command, env=prefect_server.environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    return workspace, done, prefect_server.home
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,7 @@ def test_flow_and_command_come_to_the_same(
     ran: tuple[Path, subprocess.CompletedProcess[str], Path], summary: dict[str, Any], tmp_path: Path
 ) -> None:
     by_flow = what_happened(ran[0], summary)
-    other = tmp_path / "workspace"
-    shutil.copytree(SAMPLE_DATA, other, ignore=shutil.ignore_patterns("var", "reports"))
+    other = copy_of_sample_data(tmp_path / "workspace")
     by_command = what_happened(other, load_and_run(other))
     assert by_flow.records == by_command.records
     assert by_flow.extracts == by_command.extracts
@@ -61,15 +60,23 @@ def test_flow_and_command_come_to_the_same(
 
 
 def test_prefect_sees_a_task_an_actor_and_states_that_tell_the_truth(
-    ran: tuple[Path, subprocess.CompletedProcess[str], Path], summary: dict[str, Any]
+    ran: tuple[Path, subprocess.CompletedProcess[str], Path], summary: dict[str, Any], prefect_server: PrefectServer
 ) -> None:
-    workspace, _, home = ran
-    with sqlite3.connect(home / "prefect.db") as database:
-        [(name, state)] = database.execute("SELECT name, state_name FROM flow_run").fetchall()
-        tasks = dict(database.execute("SELECT name, state_name FROM task_run").fetchall())
-    assert AS_OF.isoformat() in name
-    assert state == "CompletedWithRefusals"
+    workspace, _, _ = ran
+    [run] = prefect_server.post(
+        "/flow_runs/filter", {"flow_runs": {"name": {"like_": f"reconcile as of {AS_OF.isoformat()}"}}}
+    )
+    assert run["state_name"] == "CompletedWithRefusals"
     actors = [actor.id for actor in reference.read_actors(workspace / "actors.toml", workspace)]
+    of_run = {"flow_runs": {"id": {"any_": [run["id"]]}}}
+
+    def all_ended() -> dict[str, str] | None:
+        """The server takes its time to write down what tasks tell."""
+        found = prefect_server.post("/task_runs/filter", of_run)
+        over = [task for task in found if task["state_type"] in ("COMPLETED", "FAILED")]
+        return {task["name"]: task["state_name"] for task in over} if len(over) == len(actors) + 4 else None
+
+    tasks = waited_for(all_ended)
     taken_in = {task.removeprefix("take in "): state for task, state in tasks.items() if task.startswith("take in ")}
     assert sorted(taken_in) == sorted(actors)
     assert [actor for actor, state in taken_in.items() if state == "Failed"] == summary["unavailable"]
@@ -82,13 +89,16 @@ def test_nothing_personal_reaches_prefect(ran: tuple[Path, subprocess.CompletedP
     secrets = secrets_of(workspace)
     assert len(secrets.numbers) > 1000
     assert len(secrets.phones) + len(secrets.emails) > 1000
-    assert (home / "prefect.db").stat().st_size > 100_000
+    kept = list(files_under(home))
+    assert sum(len(content) for name, content in kept if "prefect.db" in name) > 100_000
     assert not list((home / "storage").glob("*")), "results are not kept"
-    found = secrets.found_in((done.stdout + done.stderr).encode())
-    for name, content in files_under(home):
-        found |= secrets.found_in(name.encode()) | secrets.found_in(content)
-    assert found == set()
-    # The control: the same search finds them where they may stand.
+    told = (done.stdout + done.stderr).encode()
+    assert secrets.found_in(told, *(part for name, content in kept for part in (name.encode(), content))) == set()
+    # The control: the same search finds one that is planted there, and all where they may stand.
+    planted = min(secrets.numbers)
+    database = next(content for name, content in kept if name.endswith("prefect.db"))
+    packed = b'{"message": "' + base64.b64encode(f"no such citizen: {planted}".encode()) + b'"}'
+    assert secrets.found_in(database + packed) == {planted}
     found = secrets.found_in((workspace / "var" / "afstem.db").read_bytes())
     assert found & secrets.numbers
     assert found & secrets.emails
@@ -124,8 +134,8 @@ def test_what_is_to_be_released_reaches_the_run(flow: ModuleType, monkeypatch: p
 
     monkeypatch.setattr(pipeline, "begin", begin)
     with disable_run_logger(), pytest.raises(UsageError):
-        flow.reconcile_contacts.fn("afstem.toml", AS_OF, None, True, ["x"])
-    assert asked == [pipeline.Request(Path("afstem.toml"), AS_OF, dry_run=True, release=("x",))]
+        flow.reconcile_contacts.fn("afstem.toml", AS_OF, None, True, ["a-kasse-01-0123456789ab"])
+    assert asked == [pipeline.Request(Path("afstem.toml"), AS_OF, dry_run=True, release=("a-kasse-01-0123456789ab",))]
 
 
 def test_wrong_usage_from_a_shell_is_one_line_and_exit_code_2(
@@ -147,3 +157,12 @@ def test_the_form_in_the_ui_explains_itself(flow: ModuleType) -> None:
     properties = flow.reconcile_contacts.parameters.properties
     assert set(properties) == {"config", "as_of", "actors", "dry_run", "release"}
     assert all(len(field["description"]) > 20 for field in properties.values())
+
+
+@pytest.mark.parametrize("typed", ["0741000012", "074100-0012", "20999917", "kanariefugl@eksempel.dk"])
+def test_what_is_typed_by_mistake_stops_the_run_and_is_not_repeated(flow: ModuleType, typed: str) -> None:
+    """Where the form's own check was switched off."""
+    for asked in (("afstem.toml", AS_OF, [typed]), ("afstem.toml", AS_OF, None, True, [typed]), (typed, AS_OF)):
+        with disable_run_logger(), pytest.raises(UsageError) as told:
+            flow.reconcile_contacts.fn(*asked)
+        assert typed not in str(told.value)

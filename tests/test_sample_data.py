@@ -12,10 +12,14 @@ from whole_run import AS_OF, Happened, load_and_run, what_happened
 SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"
 
 
+def copy_of_sample_data(folder: Path) -> Path:
+    """The sample workspace, in a folder where it may be run over."""
+    return Path(shutil.copytree(SAMPLE_DATA, folder, ignore=shutil.ignore_patterns("var", "reports")))
+
+
 @pytest.fixture(scope="module")
 def happened(tmp_path_factory: pytest.TempPathFactory) -> Happened:
-    workspace = tmp_path_factory.mktemp("sample") / "workspace"
-    shutil.copytree(SAMPLE_DATA, workspace, ignore=shutil.ignore_patterns("var", "reports"))
+    workspace = copy_of_sample_data(tmp_path_factory.mktemp("sample") / "workspace")
     return what_happened(workspace, load_and_run(workspace))
 
 

@@ -232,6 +232,37 @@ def forget(older_than: str, dry_run: bool, config: Path, as_json: bool) -> int:
 
 
 @commands.command()
+@config_option
+@json_option
+def bootstrap(config: Path, as_json: bool) -> int:
+    """Set up the Prefect server of PREFECT_API_URL: work pool, limit, automation and all deployments.
+
+    It may be repeated whenever you like, and changes only what is not as it should be. After it, a worker does the
+    runs: prefect worker start --pool afstem
+    """
+    from afstem.orchestration.bootstrap import bootstrap as set_up
+
+    _print(set_up(config), as_json, _tell_bootstrap)
+    return DONE
+
+
+@commands.command()
+@config_option
+def serve(config: Path) -> int:
+    """Do the scheduled and ad-hoc runs of the Prefect server of PREFECT_API_URL in this process, without a worker.
+
+    The same deployments as `afstem bootstrap` registers for a worker; use one or the other.
+    """
+    from afstem.orchestration.bootstrap import prepare
+    from afstem.orchestration.deployments import serve as serve_until_interrupted
+
+    for advice in prepare():
+        click.echo(f"advice: {advice}", err=True)
+    serve_until_interrupted(config)
+    return DONE
+
+
+@commands.command()
 @click.argument("code")
 @json_option
 def explain(code: str, as_json: bool) -> int:
@@ -404,6 +435,17 @@ def _tell_run(summary: dict[str, Any]) -> None:
 def _tell_loaded(content: dict[str, Any]) -> None:
     for name, count in content["loaded"].items():
         click.echo(f"{name}: {count:,} loaded")
+
+
+def _tell_bootstrap(content: dict[str, Any]) -> None:
+    for changed in content["changed"]:
+        click.echo(f"made or mended: {changed}")
+    if not content["changed"]:
+        click.echo("nothing to change")
+    click.echo(f"deployments: {', '.join(content['deployments'])}")
+    for advice in content["advice"]:
+        click.echo(f"advice: {advice}", err=True)
+    click.echo(f"next: prefect worker start --pool {content['pool']}")
 
 
 def _tell_runs(content: dict[str, Any]) -> None:

@@ -90,6 +90,8 @@ class PullSettings(_Strict):
 class ReportSettings(_Strict):
     deadline: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
     """By when the report must be there, in ``run.timezone``."""
+    url: Annotated[str, Field(pattern=r"^https?://[^@]+$")] | None = None
+    """Where a web server shows the folder ``paths.reports``, for links to the report."""
 
 
 class _File(_Strict):
@@ -116,6 +118,7 @@ class Settings:
     hold: HoldSettings
     pull: PullSettings
     deadline: str | None
+    report_url: str | None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -180,6 +183,7 @@ def load_settings(config: Path, environment: Mapping[str, str] | None = None) ->
         hold=file.hold,
         pull=_with_absolute_paths(file.pull, folder),
         deadline=file.report.deadline,
+        report_url=file.report.url,
     )
 
 
