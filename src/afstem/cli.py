@@ -159,6 +159,49 @@ def load_reference(folder: Path, config: Path, as_json: bool) -> int:
     return DONE
 
 
+@commands.group()
+def store() -> None:
+    """Make the store, bring it up to date, and say who may do what in it."""
+
+
+def _role_option(kind: str, helps: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    return click.option(f"--{kind}-role", f"{kind}_roles", metavar="ROLE", multiple=True, help=helps)
+
+
+@store.command("init")
+@_role_option("run", "PostgreSQL role of 'afstem run'; it may not alter tables or history. May be repeated.")
+@_role_option("load", "Role of 'afstem reference load'. [default: the roles that run]")
+@_role_option("analyst", "Role that may read contacts, contact_history, runs and extracts, and nothing else.")
+@config_option
+@json_option
+def init_store(
+    run_roles: tuple[str, ...], load_roles: tuple[str, ...], analyst_roles: tuple[str, ...], config: Path, as_json: bool
+) -> int:
+    """Make the store of the configuration, as its owner, and grant its roles what they need.
+
+    Safe to repeat: roles of a kind that is named take the place of those before, the others stay as they are. The roles
+    themselves are made by whoever looks after the database (CREATE ROLE). An SQLite store knows no roles.
+    """
+    from afstem.administration import init_store as init
+
+    _print(init(config, {"run": run_roles, "load": load_roles, "analyst": analyst_roles}), as_json, _tell_store)
+    return DONE
+
+
+@store.command("upgrade")
+@config_option
+@json_option
+def upgrade_store(config: Path, as_json: bool) -> int:
+    """Bring the store's tables up to date, as its owner; what was granted holds for new tables as well.
+
+    An SQLite store is brought up to date by the next run as well.
+    """
+    from afstem.administration import upgrade_store as upgrade
+
+    _print(upgrade(config), as_json, _tell_store)
+    return DONE
+
+
 @commands.command()
 @config_option
 @json_option
@@ -446,6 +489,15 @@ def _tell_bootstrap(content: dict[str, Any]) -> None:
     for advice in content["advice"]:
         click.echo(f"advice: {advice}", err=True)
     click.echo(f"next: prefect worker start --pool {content['pool']}")
+
+
+def _tell_store(content: dict[str, Any]) -> None:
+    before, now = content["before"], content["version"]
+    become = "is up to date" if before == now else f"upgraded from {before}" if before else "made"
+    click.echo(f"store: {become} (version {now})")
+    for kind, names in content["roles"].items():
+        if names:
+            click.echo(f"  {kind}: {', '.join(names)}")
 
 
 def _tell_runs(content: dict[str, Any]) -> None:

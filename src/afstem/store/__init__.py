@@ -19,15 +19,17 @@ import pyarrow as pa
 from sqlalchemy import Engine, insert, select
 
 from afstem.codelist import Codelist
+from afstem.errors import UsageError
 from afstem.file_lock import StillHeld
 from afstem.lookup import Citizens
 from afstem.permissions import Relations
-from afstem.store import ledger, lookup, migrations
+from afstem.store import ledger, lookup, migrations, rights
 from afstem.store.apply import AppliedCounts, apply_run
 from afstem.store.committing import commit
 from afstem.store.connection import (
     clean_errors,
     connected_to_write,
+    limit_waiting,
     make_sqlite_file,
     open_engine,
     reading,
@@ -39,6 +41,7 @@ from afstem.store.ledger import ExtractRow, ExtractState, ForgottenRun, HeldExtr
 from afstem.store.lock import exclusive
 from afstem.store.lookup import CONFIRMATION_SCHEMA
 from afstem.store.reference_load import Normalise, ReferenceStamp, load_folder, read_stamps, was_loaded
+from afstem.store.rights import Roles
 from afstem.store.tables import settings_kept
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
     "ForgottenRun",
     "HeldExtract",
     "ReferenceStamp",
+    "Roles",
     "RunRow",
     "Store",
 ]
@@ -56,6 +60,18 @@ __all__ = [
 TOKEN_KEY = "token_key"  # noqa: S105 - the name of a row, not a key
 
 UPGRADE_WAIT_SECONDS = 60.0
+
+
+def _for_the_owner(found: str | None) -> str:
+    """What to say to a role that may not alter the tables, which are not those of this version of the program."""
+    if found is None:
+        return "there is no store yet, and this role may not make it: have its owner run 'afstem store init'"
+    if found > migrations.NEWEST:
+        return migrations.NEWER
+    return (
+        f"the store is of an older version ({found}, needed is {migrations.NEWEST}), and this role may not alter it: "
+        "have its owner run 'afstem store upgrade'"
+    )
 
 
 class Store:
@@ -79,14 +95,18 @@ class Store:
     def upgrade(self) -> None:
         """Make the store, or bring its tables up to date; never under a run.
 
-        Raises `UsageError` when its file cannot be made or a newer version of the program has changed it.
+        Raises `UsageError` when its file cannot be made, a newer version of the program has changed it, or its tables
+        are for another role to change.
         """
         file = sqlite_file(self._engine)
         if file is not None:
             make_sqlite_file(file)
         with reading(self._engine) as connection:
-            if migrations.is_newest(connection):
+            found = migrations.version(connection)
+            if found == migrations.NEWEST:
                 return
+            if not rights.may_upgrade(connection):
+                raise UsageError(_for_the_owner(found))
         if self._still_held is not None:
             self._migrate()
             return
@@ -97,10 +117,27 @@ class Store:
         if sqlite_file(self._engine) is not None:
             use_write_ahead_log(self._engine)
         with writing(self._engine) as connection:
+            limit_waiting(connection)
             migrations.upgrade(connection)
             kept = select(settings_kept.c.value).where(settings_kept.c.name == TOKEN_KEY)
             if connection.execute(kept).first() is None:
                 connection.execute(insert(settings_kept).values(name=TOKEN_KEY, value=secrets.token_hex(32)))
+            if any(rights.remembered(connection).values()):
+                rights.grant(connection, {})
+
+    def version(self) -> str | None:
+        """The last step of `migrations` that the store has taken; None where there is no store yet."""
+        file = sqlite_file(self._engine)
+        if file is not None and not file.exists():
+            return None
+        with reading(self._engine) as connection:
+            return migrations.version(connection)
+
+    def grant(self, roles: Roles) -> Roles:
+        """Give PostgreSQL's roles what their work needs and no more; all roles with rights, by kind (`rights`)."""
+        with writing(self._engine) as connection:
+            limit_waiting(connection)
+            return rights.grant(connection, roles)
 
     @contextmanager
     def exclusive(self, wait_seconds: float, on_wait: Callable[[], None]) -> Iterator[None]:

@@ -7,6 +7,7 @@ be doubled nor be taken for a failure: the row is there, or nothing is.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, Table, and_, case, delete, func, insert, select
@@ -24,6 +25,9 @@ from afstem.store.tables import (
     finding_memory,
     history_rows,
 )
+
+FIRST_OF_A_DRY_RUN = -(2**62)
+"""Real rows have numbers from 1 on."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,13 @@ def apply_run(
         try:
             if read_run(connection, run.run_id) is not None:
                 return count_history(connection, run.run_id)
-            if dry_run:
-                _let_numbers_roll_back(connection)
             write_run(connection, run)
             write_extracts(connection, run.run_id, extracts)
             _write_sources(connection, run, extracts)
             sources = pa.array([extract.extract_no for extract in extracts], pa.int64())
-            contacts = ContactWriter(connection)
+            contacts, history = ContactWriter(connection), _HistoryWriter(connection, dry_run=dry_run)
             for batch in changes:
-                _write_changes(connection, contacts, sources, batch)
+                _write_changes(contacts, history, sources, batch)
             contacts.finish()
             for day, content in confirmed:
                 _replace(connection, confirmations, day, content)
@@ -101,12 +103,24 @@ def count_history(connection: Connection, run_id: str) -> AppliedCounts:
     )
 
 
-def _let_numbers_roll_back(connection: Connection) -> None:
-    """PostgreSQL hands out numbers for good, whatever becomes of the transaction, but for one that has rewritten the
-    sequence: then it is the rewritten one that is counted on, and thrown away."""
-    if connection.dialect.name == "postgresql":
-        name = select(func.pg_get_serial_sequence(history_rows.name, history_rows.c.history_no.name))
-        connection.exec_driver_sql(f"ALTER SEQUENCE {connection.execute(name).scalar_one()} INCREMENT BY 1")
+class _HistoryWriter:
+    """Appends to the history.
+
+    PostgreSQL hands out numbers for good, whatever becomes of the transaction, so the rows of a dry run, which are
+    thrown away, bring numbers of their own that no other row has.
+    """
+
+    def __init__(self, connection: Connection, *, dry_run: bool) -> None:
+        self._connection = connection
+        self._next_no = FIRST_OF_A_DRY_RUN if dry_run else None
+
+    def write(self, rows: pa.Table) -> None:
+        """Append rows with the columns of ``history_rows`` but for the number."""
+        if self._next_no is not None:
+            numbers = np.arange(self._next_no, self._next_no + len(rows))
+            rows = rows.append_column(history_rows.c.history_no.name, pa.array(numbers))
+            self._next_no += len(rows)
+        insert_columns(self._connection, history_rows, rows)
 
 
 def _write_sources(connection: Connection, run: RunRow, extracts: list[ExtractRow]) -> None:
@@ -120,15 +134,15 @@ def _write_sources(connection: Connection, run: RunRow, extracts: list[ExtractRo
         connection.execute(insert(contact_sources), sources)
 
 
-def _write_changes(connection: Connection, contacts: ContactWriter, sources: pa.Array, changes: pa.Table) -> None:
+def _write_changes(contacts: ContactWriter, history: _HistoryWriter, sources: pa.Array, changes: pa.Table) -> None:
     """Contacts for all of the changes, history for those that changed the value."""
     if pc.index_in(changes["source_no"], value_set=sources).null_count:
         raise AssertionError("a change comes from an extract that is not of this run")
     rows = changes.select(["contact", "value", "registered_at", "source_no", "record_no"])
     known = pc.if_else(pc.equal(rows["registered_at"], NO_TIME), None, rows["registered_at"])
     contacts.write(rows.set_column(2, "registered_at", known))
-    history = changes.filter(changes["changed"]).select(["contact", "before", "value", "source_no", "record_no"])
-    insert_columns(connection, history_rows, history.rename_columns({"value": "after", "source_no": "extract_no"}))
+    changed = changes.filter(changes["changed"]).select(["contact", "before", "value", "source_no", "record_no"])
+    history.write(changed.rename_columns({"value": "after", "source_no": "extract_no"}))
 
 
 def _replace(connection: Connection, table: Table, key: str | int, content: bytes) -> None:

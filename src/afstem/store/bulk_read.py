@@ -12,7 +12,7 @@ from adbc_driver_manager import AdbcConnection, AdbcStatement
 from sqlalchemy import Engine
 
 from afstem.errors import StoreFailed
-from afstem.store.connection import BUSY_SECONDS, GOING_AWAY, LOST, other_copy_of_sqlite, sqlite_file
+from afstem.store.connection import BUSY_SECONDS, GOING_AWAY, LOST, libpq_words, other_copy_of_sqlite, sqlite_file
 
 ROWS_PER_BATCH = 65_536
 
@@ -51,10 +51,9 @@ def _read_sqlite(uri: str, query: str, parameters: tuple[str | int, ...]) -> pa.
 def _read_postgresql(engine: Engine, query: str, parameters: tuple[str | int, ...]) -> pa.Table:
     import adbc_driver_postgresql
 
-    uri = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     number = count(1)
     numbered = re.sub(r"\?", lambda _: f"${next(number)}", query)
-    with adbc_driver_postgresql.connect(uri) as database, AdbcConnection(database) as connection:
+    with adbc_driver_postgresql.connect(libpq_words(engine)) as database, AdbcConnection(database) as connection:
         return _answer(connection, numbered, parameters, {})
 
 

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, StatementError
 
 from afstem.errors import DiskTrouble, StoreFailed, UsageError
@@ -65,7 +65,13 @@ SERVER_SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
     "idle_in_transaction_session_timeout": f"{ANSWER_SECONDS}s",
+    # Nobody waits for the answer any more.
+    "statement_timeout": f"{ANSWER_SECONDS}s",
 }
+"""Given before what a URL's own ``options`` say, such as a search path."""
+
+WAIT_SECONDS = 60
+"""How long a change of tables waits for those who read them: while it waits, everybody waits behind it."""
 
 _SQLITE_CONSTRAINT = re.compile(r"[A-Z ]+ constraint failed: ([\w., ]+)")
 
@@ -148,6 +154,23 @@ def connected_to_write(engine: Engine, *, alone: bool = False) -> Iterator[Conne
     """
     with _connected(engine) as connection:
         yield connection.execution_options(afstem_writes="alone" if alone else "shared")
+
+
+def limit_waiting(connection: Connection) -> None:
+    """Let the statements of this transaction give up when a lock of PostgreSQL's is not free in time."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_LOCK_TIMEOUT, {"time": f"{WAIT_SECONDS}s"})
+
+
+_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :time, true)")
+
+
+def libpq_words(engine: Engine) -> str:
+    """Where a PostgreSQL store is and how it is spoken to, password included, in libpq's own words."""
+    from psycopg.conninfo import make_conninfo
+
+    _, words = engine.dialect.create_connect_args(engine.url)
+    return make_conninfo(**{name: word for name, word in words.items() if name != "context"})
 
 
 @contextmanager
@@ -253,6 +276,8 @@ _REMEDIES = {
     "SQLITE_CANTOPEN": "let the user that runs afstem write in {folder}, and see that there is room (df, df -i)",
     "SQLITE_CORRUPT": "restore the store in {folder} from its backup",
     "SQLITE_NOTADB": "restore the store in {folder} from its backup",
+    "SQLSTATE 42501": "this role lacks a right: have the store's owner run 'afstem store init' and name it there",
+    "SQLSTATE 55P03": "somebody kept a table locked: end what they do, and run again",
     "SQLSTATE 53100": "make room on the disk of the database server, and run again",
 }
 """What to do about an error name or SQLSTATE that begins like this."""
@@ -286,12 +311,9 @@ def _begin(connection: Connection) -> Any:
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    engine = create_engine(
-        url.update_query_dict({name: value for name, value in LIFE_SIGNS.items() if name not in url.query}),
-        **POOL,
-        hide_parameters=True,
-        connect_args={"options": " ".join(f"-c {name}={value}" for name, value in SERVER_SETTINGS.items())},
-    )
+    options = [f"-c {name}={value}" for name, value in SERVER_SETTINGS.items()]
+    query = LIFE_SIGNS | url.query | {"options": " ".join([*options, str(url.query.get("options", ""))]).rstrip()}
+    engine = create_engine(url.set(query=query), **POOL, hide_parameters=True)
     event.listen(engine, "do_connect", _connect_to_postgresql)
     event.listen(engine, "begin", _say_that_it_writes)
     return engine

@@ -17,11 +17,14 @@ NEWEST = "0003"
 """The last step, so that a run finds a store up to date without importing Alembic; a test compares it."""
 
 
-def is_newest(connection: Connection) -> bool:
-    """Whether the store has all steps that this version of the program knows."""
+NEWER = "the store was made by a newer version of afstem: install that one"
+
+
+def version(connection: Connection) -> str | None:
+    """The last step that the store has taken; None where there is no store yet."""
     if not inspect(connection).has_table("alembic_version"):
-        return False
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [NEWEST]
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
 def upgrade(connection: Connection) -> None:
@@ -37,7 +40,7 @@ def upgrade(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError:
-        raise UsageError("the store was made by a newer version of afstem: install that one") from None
+        raise UsageError(NEWER) from None
 
 
 def _config() -> "Config":
