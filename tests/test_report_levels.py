@@ -220,3 +220,16 @@ def test_charts_of_nothing() -> None:
     assert charts.spark([]) == ""
     assert charts.spark([0, 0]) == "0,19 100,19"
     assert charts.spark([0, 5, 10]) == "0,19 50,10 100,1"
+
+
+def test_what_is_nobodys_move_is_not_to_be_done(tmp_path: Path) -> None:
+    rejected = [refusal(number, "12", (4405, "citizen-is-dead")) for number in range(1, 101)]
+    rejected.append(refusal(101, "12", (9156, "too-short")))
+    extract = ExampleExtract("kommune-3", "a.csv", "ab" * 32, rejected=rejected)
+    run = Example([ExampleActor("kommune-3", "Lyngsted")], [extract]).write(tmp_path)
+    numbers = read_page(run / "index.html")
+    assert numbers["code.4405.findings"] == 100
+    assert numbers["code.4405.mendable"] == 0
+    assert numbers["mendable"] == numbers["actor.kommune-3.mendable.9156"] == 1
+    assert "actor.kommune-3.mendable.4405" not in numbers
+    assert "Ingen" in parse_page(run / "codes" / "4405.html").text

@@ -64,6 +64,8 @@ class WhoseMove(StrEnum):
     CASEWORKER = "caseworker"
     IT = "it"
     ACCESS = "access"
+    NOBODY = "nobody"
+    """Nothing that anybody sends would be accepted, or nothing is wrong."""
 
 
 @dataclass(frozen=True)
@@ -339,8 +341,11 @@ RULES = (
         official=Texts("", "The person with specified cpr is dead"),
         official_description="The person with specified cpr is dead",
         plain=Texts("Personen er død", "The person is dead"),
-        fix=Texts("Lad posten udgå, og afslut sagen.", "Leave the record out, and close the case."),
-        whose_move=WhoseMove.CASEWORKER,
+        fix=Texts(
+            "Intet at rette: oplysninger om en død borger modtages ikke. Posten udgår, når sagen er afsluttet.",
+            "Nothing to mend: nothing is accepted about a dead citizen. The record goes when the case is closed.",
+        ),
+        whose_move=WhoseMove.NOBODY,
         needs_citizen=True,
     ),
     Rule(
@@ -479,10 +484,11 @@ NOTICES = (
         predicate=fail_modulus_11,
         plain=Texts("CPR-nummer uden kontrolciffer", "A CPR number that fails modulus 11"),
         fix=Texts(
-            "Nummeret er gyldigt, men de fleste numre opfylder modulus 11. Se efter, om der er tastet forkert.",
-            "The number is valid, but most numbers meet modulus 11. See whether it was mistyped.",
+            "Nummeret er gyldigt: siden 2007 udstedes også numre, der ikke opfylder modulus 11. Mange på én gang kan "
+            "være tastefejl.",
+            "The number is valid: since 2007 numbers that fail modulus 11 are issued too. Many at once may be typos.",
         ),
-        whose_move=WhoseMove.CASEWORKER,
+        whose_move=WhoseMove.NOBODY,
         about_value=False,
         rows_kept=100,
     ),

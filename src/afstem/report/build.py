@@ -27,8 +27,9 @@ from afstem.report import sampling
 from afstem.report.do_first import ToDo, Why, choose, why_findings
 from afstem.report.nights import NO_LEVELS, SHOWN, ActorNight, Levels, Night, usual_levels
 from afstem.report.notices import NoticeReport, report_notices
+from afstem.report.texts import whose_move
 from afstem.report.trust import Check, Verdict, minutes_left, verdict
-from afstem.rules import RULE_OF_CODE
+from afstem.rules import RULE_OF_CODE, WhoseMove
 from afstem.schema import Change, Outcome
 from afstem.sorted_numbers import contains
 
@@ -48,7 +49,8 @@ _COUNTED = ["findings", "primary", "extracts", "mendable"]
 class Counts:
     """How often something was found: ``primary`` counts records it rejected, ``extracts`` whole extracts.
 
-    ``mendable`` are the records that have no other finding: mended, they would be accepted.
+    ``mendable`` are the records that have no other finding: mended, they would be accepted. None is of a code that is
+    nobody's move.
     """
 
     findings: int = 0
@@ -358,7 +360,14 @@ def _read_findings(rejections: Path, run_id: str) -> tuple[list[Stratum], pa.Tab
         return [], None
     total = pa.concat_tables(tallies).group_by(sampling.STRATUM, use_threads=False)
     rows = total.aggregate([(name, "sum") for name in _COUNTED])
-    return [Stratum(code, actor, reason, Counts(*counts)) for code, actor, reason, *counts in _rows(rows)], kept
+    strata = [Stratum(code, actor, reason, _counts(code, *counts)) for code, actor, reason, *counts in _rows(rows)]
+    return strata, kept
+
+
+def _counts(code: int, *counts: int) -> Counts:
+    """The counts of a code, in the order of `_COUNTED`; what is nobody's move is mended by nothing."""
+    counted = Counts(*counts)
+    return replace(counted, mendable=0) if whose_move(code) == WhoseMove.NOBODY else counted
 
 
 _Ints = npt.NDArray[np.int64]
