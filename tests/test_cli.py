@@ -211,3 +211,15 @@ def test_a_run_that_is_killed_is_made_good_by_the_next(workspace: Path) -> None:
     runs = json.loads(afstem("runs", "--json", cwd=workspace).stdout)["runs"]
     [applied] = [run for run in runs if run["outcomes"]["applied"]]
     assert applied["records"] == 3844
+
+
+def test_what_is_done_is_done_though_nobody_can_be_told() -> None:
+    """Exit code 1 would say that nothing was changed."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "afstem", "explain", "9155"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 0
+    assert done.stderr.decode() == (
+        "afstem: this was done, but standard output cannot be written: No space left on device\n"
+    )

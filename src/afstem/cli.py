@@ -70,7 +70,7 @@ def console() -> NoReturn:
     except SystemExit as end:
         exit_code = int(end.code or 0)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):  # `_print` has told of it
             stream.flush()
     # At once: taking the libraries down in order takes longer than any of the small commands.
     os._exit(exit_code)
@@ -440,10 +440,16 @@ def sample(
 
 
 def _print(content: dict[str, Any], as_json: bool, tell: Callable[[dict[str, Any]], None]) -> None:
-    if as_json:
-        click.echo(json.dumps(content, ensure_ascii=False))
-    else:
-        tell(content)
+    """Tell what was done. Where nobody hears it, it is done all the same, and the exit code says so."""
+    try:
+        if as_json:
+            click.echo(json.dumps(content, ensure_ascii=False))
+        else:
+            tell(content)
+    except BrokenPipeError:
+        return  # the reader has had enough
+    except OSError as error:
+        click.echo(f"afstem: this was done, but standard output cannot be written: {error.strerror}", err=True)
 
 
 def _tell_run(summary: dict[str, Any]) -> None:
