@@ -116,7 +116,7 @@ def test_control_the_same_deaths_harm_a_naive_program(naive: str, baselines: Bas
 
 
 DEADLY: dict[str, dict[str, object]] = {
-    "publish before the commit": {"text": "SELECT contact_history"},
+    "publish before the commit": {"text": "UPDATE runs SET manifest_sha256"},
     "keep the ledger apart": {"text": "INSERT INTO extracts"},
     "write notes in place": {"text": "write .*landing/[a-z].*json$"},
 }

@@ -176,13 +176,17 @@ def make_workspace(folder: Path, store_url: str | None = None, actors: int = 12)
     """
     write_workspace(folder, citizens=5 * actors, actors=actors, dirty=0.3, seed=4)
     (folder / "extracts").rename(folder / "all")
-    for place, path in enumerate(sorted(path for path in (folder / "all").rglob("*") if path.is_file())):
+    files = sorted(path for path in (folder / "all").rglob("*") if path.is_file())
+    for place, path in enumerate(path for path in files if path.suffix != ".jwt"):
         inside = path.relative_to(folder / "all")
         for night in (1, 2):
             (folder / f"night-{night}" / inside.parent).mkdir(parents=True, exist_ok=True)
             (folder / "extracts" / inside.parent).mkdir(parents=True, exist_ok=True)
         content = path.read_bytes()
-        (folder / f"night-{1 + place % 3 // 2}" / inside).write_bytes(content)
+        delivered = folder / f"night-{1 + place % 3 // 2}" / inside
+        delivered.write_bytes(content)
+        if (manifest := path.with_name(f"{path.name}.jwt")).exists():
+            shutil.copyfile(manifest, delivered.with_name(manifest.name))
         if place % 3 == 0 and inside.name.endswith((".csv", ".jsonl")) and content:
             # The same records in another file: a full extract repeats itself.
             (folder / "night-2" / inside).with_name(f"again-{inside.name}").write_bytes(content + b"\n")
