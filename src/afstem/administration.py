@@ -14,13 +14,7 @@ def init_store(config: Path, roles: Roles) -> dict[str, Any]:
     Gives ``before`` and ``version``, the steps of its history that the store had taken and has (``before`` None: it was
     not there), and ``roles`` by kind. Raises `UsageError` for a role that is not there or that no right would limit.
     """
-    store = Store.open(load_settings(config).store_url)
-    try:
-        before = store.version()
-        store.upgrade()
-        return {"before": before, "version": store.version(), "roles": store.grant(roles)}
-    finally:
-        store.close()
+    return _bring_up_to_date(config, roles, may_make=True)
 
 
 def upgrade_store(config: Path) -> dict[str, Any]:
@@ -28,12 +22,16 @@ def upgrade_store(config: Path) -> dict[str, Any]:
 
     Raises `UsageError` where there is no store: one is not to be made in a place that was mistyped.
     """
+    return _bring_up_to_date(config, {}, may_make=False)
+
+
+def _bring_up_to_date(config: Path, roles: Roles, *, may_make: bool) -> dict[str, Any]:
     store = Store.open(load_settings(config).store_url)
     try:
         before = store.version()
-        if before is None:
+        if before is None and not may_make:
             raise UsageError("there is no store yet: 'afstem store init' makes it")
         store.upgrade()
-        return {"before": before, "version": store.version(), "roles": store.grant({})}
+        return {"before": before, "version": store.version(), "roles": store.grant(roles)}
     finally:
         store.close()

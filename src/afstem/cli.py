@@ -33,6 +33,13 @@ config_option = click.option(
     help="The configuration file; paths in it start at its own folder.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+encoding_option = click.option(
+    "--encoding",
+    type=click.Choice(["utf-8", "windows-1252", "iso-8859-1"]),
+    default="utf-8",
+    show_default=True,
+    help="How a CSV file is encoded.",
+)
 
 
 def main() -> NoReturn:
@@ -318,13 +325,7 @@ def explain(code: str, as_json: bool) -> int:
 
 @commands.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--encoding",
-    type=click.Choice(["utf-8", "windows-1252", "iso-8859-1"]),
-    default="utf-8",
-    show_default=True,
-    help="How a CSV file is encoded.",
-)
+@encoding_option
 @click.option("--codelist", type=click.Path(path_type=Path), help="A kontaktdatatype.toml; left out: the shipped one.")
 @json_option
 def check(file: Path, encoding: str, codelist: Path | None, as_json: bool) -> int:
@@ -352,13 +353,7 @@ def check(file: Path, encoding: str, codelist: Path | None, as_json: bool) -> in
     type=click.Path(path_type=Path),
     help="The file of the private key.  [default: what AFSTEM_SIGNING_KEY holds]",
 )
-@click.option(
-    "--encoding",
-    type=click.Choice(["utf-8", "windows-1252", "iso-8859-1"]),
-    default="utf-8",
-    show_default=True,
-    help="How a CSV file is encoded.",
-)
+@encoding_option
 @json_option
 def sign(file: Path, actor: str, user: str, key: Path | None, encoding: str, as_json: bool) -> int:
     """Sign an extract: write FILE.jwt, which proves who sent it (an actor whose login is "manifest").

@@ -39,7 +39,8 @@ def bootstrap(config: Path) -> dict[str, Any]:
         advice = _advice(client)
     before = _registered()
     names = register(config)
-    changed += [f"deployment {name}" for name in names if before.get(name) != _registered().get(name)]
+    after = _registered()
+    changed += [f"deployment {name}" for name in names if before.get(name) != after.get(name)]
     pool = declared(project_folder())[0]["work_pool"]["name"]
     return {"deployments": names, "pool": pool, "changed": changed, "advice": advice}
 

@@ -24,7 +24,7 @@ SYNCED_AT_ONCE = 8
 def begin(reports: Path, run_id: str) -> Path:
     """The hidden folder in which a run's report is built, new; an earlier attempt is thrown away."""
     discard(reports, run_id)
-    folder = reports / f"{PREPARING}{run_id}"
+    folder = _unfinished(reports, run_id)
     folder.mkdir(parents=True)
     return folder
 
@@ -32,7 +32,7 @@ def begin(reports: Path, run_id: str) -> Path:
 @contextmanager
 def building(reports: Path, run_id: str) -> Iterator[Path]:
     """That folder, to write into; an `OSError` that tells no name tells this one."""
-    folder = reports / f"{PREPARING}{run_id}"
+    folder = _unfinished(reports, run_id)
     with naming(folder):
         yield folder
 
@@ -46,7 +46,7 @@ def prepare_history(reports: Path, manifest: Mapping[str, Any]) -> None:
 
 def finish(reports: Path, run_id: str) -> None:
     """Bring a report that is built to disk, so that it lacks nothing but its name."""
-    folder = reports / f"{PREPARING}{run_id}"
+    folder = _unfinished(reports, run_id)
     with ThreadPoolExecutor(SYNCED_AT_ONCE) as workers:
         for _ in workers.map(sync, (folder, *folder.rglob("*"))):
             pass
@@ -114,6 +114,10 @@ def manifest_of(reports: Path, run_id: str) -> dict[str, Any]:
     """``run.json`` of a run, published or prepared."""
     manifest: dict[str, Any] = read_json(_folder_of(reports, run_id) / MANIFEST)
     return manifest
+
+
+def _unfinished(reports: Path, run_id: str) -> Path:
+    return reports / f"{PREPARING}{run_id}"
 
 
 def _folder_of(reports: Path, run_id: str) -> Path:

@@ -1,11 +1,10 @@
 """The receipts: what one actor gets back about its own extracts (SPEC 6).
 
-``rejected.csv`` holds the rejected records as submitted and what is wrong with each, ``notices.csv`` which accepted
-ones look wrong. Mended and sent again it is an
+``rejected.csv`` holds the rejected records as submitted and what is wrong with each. Mended and sent again it is an
 extract, so it is written in the actor's own encoding, by the strict rules that an extract is read by (SPEC 2.3): a
 physical line is a record. It will be opened in a spreadsheet, so what one would run as a formula stands behind an
 apostrophe, which comes off again when it is read as an extract (`spreadsheet_cells`). It holds full CPR numbers: only
-its owner can read it.
+its owner can read it. ``notices.csv`` tells which accepted records look wrong.
 """
 
 import json

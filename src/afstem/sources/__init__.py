@@ -4,8 +4,8 @@
 `SourceUnavailable` with the slug of a reason, and `NotHad` for one file that is not to be had. None of them carries
 what a server or a library said, which may quote a secret.
 
-What a kind needs is imported when an actor has such a source. A source of a new kind is a `Remote` and a row of
-`REMOTE`.
+What a kind needs is imported when an actor has such a source. A source of a new kind is a `Remote`, a branch of
+`_remote` and a row of `NEEDED`.
 """
 
 from collections.abc import Generator
@@ -29,7 +29,7 @@ MAX_FILES = 10_000
 """What lists more is no source folder, and a server may list without end."""
 
 NEEDED = {"sftp": "asyncssh", "https": "aiohttp", "http": "aiohttp", "s3": "aiobotocore"}
-"""Scheme -> the library for it, an extra of the same name."""
+"""Scheme -> the library for it, an extra of the same name (``http`` comes with ``https``)."""
 
 Stamp = tuple[object, ...]
 """What tells one state of a file from another, such as size and time of change; empty where a server tells nothing."""
@@ -133,5 +133,5 @@ def check_sources(settings: Settings, actors: dict[str, Actor]) -> None:
     """Raise `UsageError` for a source whose library is not installed."""
     for scheme in sorted({urlsplit(actor.source).scheme for actor in actors.values() if is_remote(actor.source)}):
         if find_spec(NEEDED[scheme]) is None:
-            extra = scheme.replace("http", "https") if scheme == "http" else scheme
+            extra = "https" if scheme == "http" else scheme
             raise UsageError(f"{settings.actors}: a source is {scheme}://, which needs pip install 'afstem[{extra}]'")
