@@ -3,6 +3,7 @@
 import base64
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -166,3 +167,35 @@ def test_what_is_typed_by_mistake_stops_the_run_and_is_not_repeated(flow: Module
         with disable_run_logger(), pytest.raises(UsageError) as told:
             flow.reconcile_contacts.fn(*asked)
         assert typed not in str(told.value)
+
+
+# --- secrets of sources ----------------------------------------------------------------------------------------------
+
+READ_A_BLOCK = """
+from prefect.blocks.system import Secret
+from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
+from afstem.errors import SourceUnavailable
+from afstem.settings import Actor, source_secrets
+
+actor = Actor(id="a-b", name="A", type="kommune", source="sftp://h/x")
+with temporary_settings({PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180}):
+    Secret(value="open sesame").save("a-b-sftp")
+    secrets = source_secrets(actor, {"AFSTEM_SOURCE__A_B__PASSWORD_BLOCK": "a-b-sftp"})
+    print(secrets.get("password") == "open sesame", secrets)
+    try:
+        source_secrets(actor, {"AFSTEM_SOURCE__PASSWORD_BLOCK": "another"})
+    except SourceUnavailable as error:
+        print(error.reason, error.transient)
+"""
+
+
+@pytest.mark.flow
+def test_a_secret_of_a_source_comes_from_a_block_of_prefect(tmp_path: Path) -> None:
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
+    done = subprocess.run(
+        [sys.executable, "-c", READ_A_BLOCK], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    read, missing = done.stdout.splitlines()
+    assert read.startswith("True <afstem.settings.SourceSecrets object")
+    assert missing == "no-credentials False"
+    assert "open sesame" not in done.stdout + done.stderr
