@@ -302,6 +302,18 @@ def files_under(*folders: Path) -> Iterator[tuple[str, bytes]]:
             yield str(path), path.read_bytes() if path.is_file() and not path.is_symlink() else b""
 
 
+POISONED = {"MALLOC_PERTURB_": "65", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""An environment in which all memory that a process is given is full of `POISON`."""
+
+POISON = b"\xbe" * 12
+"""Bytes of memory that nobody has written to: in a file, they could have been anybody's."""
+
+
+def has_poison(content: bytes, depth: int = DEEPEST) -> bool:
+    """Whether memory that was never written to stands in the content, or in what is packed in it."""
+    return POISON in content or (depth > 0 and any(has_poison(inner, depth - 1) for inner in _unpacked(content)))
+
+
 def secrets_of(workspace: Path) -> Secrets:
     """Every CPR number of a workspace, and every contact value that is or was in its store.
 

@@ -308,7 +308,15 @@ def _accepted_outcomes(candidates: pa.Table, settlement: Settlement, case: Case)
 
 
 def _told(places: npt.NDArray[np.integer], texts: list[str]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int32)), pa.array(texts))
+    """The text at each place. Every text once in the dictionary, though several extracts have the same actor.
+
+    For a text that comes twice pyarrow reserves room in the file, and leaves in it what the memory held before: parts
+    of contacts, for all it knows.
+    """
+    distinct = list(dict.fromkeys(texts))
+    place_of = {text: place for place, text in enumerate(distinct)}
+    distinct_places = np.array([place_of[text] for text in texts], np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(distinct_places[places]), pa.array(distinct, pa.string()))
 
 
 def _write_whole_outcomes(

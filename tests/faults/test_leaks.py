@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from leak_search import Secrets, files_under, secrets_of
+from leak_search import POISONED, Secrets, files_under, has_poison, secrets_of
 from test_cli import in_process
 from whole_run import AS_OF
 
@@ -381,7 +381,8 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
             ["-v", "run", "--as-of", "2026-11-23", "--json"],
             ["show", "--verify"],
         ):
-            code, output = afstem(workspace, *words, TMPDIR=str(temporary), SQLITE_TMPDIR=str(temporary))
+            where = {"TMPDIR": str(temporary), "SQLITE_TMPDIR": str(temporary)}
+            code, output = afstem(workspace, *words, **where, **POISONED)
             assert code in (0, 3), output
             printed += output
     finally:
@@ -416,6 +417,30 @@ def test_no_secret_leaves_its_three_places(night: Night) -> None:
             found[str(own)] = told
     assert found == {}
     assert found_in_receipts > 50, "the search finds nothing even where it should"
+
+
+def test_no_memory_is_written_that_nobody_has_filled(night: Night) -> None:
+    """A page of Parquet once held what the memory had held before: contacts, one morning in many."""
+    files = [*files_under(night.workspace / "reports")]
+    assert len(files) > 100
+    assert [name for name, content in files if has_poison(content)] == []
+
+
+TWICE = """
+import sys
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+names = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 9, pa.int32()), pa.array(["a long name of an actor"] * 2))
+pq.write_table(pa.table({"actor": names}), sys.argv[1], compression="zstd", store_schema=False)
+"""
+
+
+def test_memory_that_nobody_has_filled_is_found(tmp_path: Path) -> None:
+    """What pyarrow makes of a dictionary that holds a text twice."""
+    path = tmp_path / "twice.parquet"
+    subprocess.run([sys.executable, "-c", TWICE, path], env=os.environ | POISONED, check=True, timeout=60)
+    assert has_poison(path.read_bytes())
 
 
 def secrets_in(folder: Path, secrets: Secrets) -> set[str]:
