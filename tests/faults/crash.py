@@ -1,6 +1,7 @@
 """Attempts at a night that die, what they leave once another has completed it, and what that must equal."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,7 +32,8 @@ class Baselines:
         self._known: dict[Any, Behind] = {}
 
     def fresh(self, name: str) -> Workspace:
-        """A workspace in which nothing has run."""
+        """A workspace in which nothing has run, in place of the one that a trial that failed may have left there."""
+        shutil.rmtree(self._folder / name, ignore_errors=True)
         return copy_of(self.prepared, self._folder / name)
 
     def differences(self, workspace: Workspace, attempts: Sequence[Attempt]) -> list[str]:
