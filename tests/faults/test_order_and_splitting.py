@@ -191,6 +191,15 @@ class Nights(RuleBasedStateMachine):
         self._go_by({rival})
         self._go_by(set())
 
+    @rule(pair=st.permutations(sorted(ACTORS)), seed=st.integers(0, 2**32))
+    def two_contradict_each_other_in_one_night(self, pair: list[str], seed: int) -> None:
+        """With the same times: the priority of the actors decides, then their names."""
+        chance = random.Random(seed)
+        for actor in pair[:2]:
+            lines = tuple(replace(line, registered_at=self.now) for line in any_lines(chance, 40))
+            self.workspace.deliver(actor, Extract(lines, "csv", f"{seed} at once"))
+        self._go_by(set())
+
     @rule()
     def night_that_dies_after_the_commit(self) -> None:
         self._run_and_die(ACTORS.keys(), committed=True)
