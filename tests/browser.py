@@ -19,7 +19,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 MISSING = "no browser: run 'make browser' as root, or install Chromium or Google Chrome so that it is on the PATH"
 
 PATIENCE = 300_000
-"""Milliseconds: no test is about how long a page takes."""
+"""Milliseconds, for every wait in a browser: no test is about how long a page takes."""
 
 _SETTLED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(() => requestAnimationFrame(done), 30)))"
 """Focus is given, and images that are missing are told, when a page is drawn."""
@@ -67,12 +67,17 @@ class Visit:
 
 
 class Browser:
-    """Visits pages on disk. ``chromium`` is Playwright's own browser, for tests that need more."""
+    """Visits pages on disk; tests that need more have a `context` of their own."""
 
     def __init__(self, chromium: Any) -> None:
-        self.chromium = chromium
-        self._visitor = chromium.new_context(offline=True, locale="da-DK")
-        self._visitor.set_default_timeout(PATIENCE)
+        self._chromium = chromium
+        self._visitor = self.context(offline=True, locale="da-DK")
+
+    def context(self, **how: Any) -> Any:
+        """A context of Playwright, made with its options; whatever is done in it has patience."""
+        context = self._chromium.new_context(**how)
+        context.set_default_timeout(PATIENCE)
+        return context
 
     def visit(self, path: Path) -> Visit:
         """Load one page, with script allowed and the network shut, and watch it."""

@@ -1,5 +1,6 @@
 """A real Prefect server on loopback, with a home of its own and nothing else on it."""
 
+import json
 import os
 import socket
 import subprocess
@@ -106,6 +107,15 @@ def waited_for(found: Callable[[], Answer | None]) -> Answer:
 
 def prefect(name: str = "prefect") -> Path:
     return Path(sys.executable).with_name(name)
+
+
+def bootstrap(server: PrefectServer, config: Path) -> dict[str, Any]:
+    """What `afstem bootstrap` says, having set the server up."""
+    command = [prefect("afstem"), "bootstrap", "--config", config, "--json"]
+    done = subprocess.run(command, env=server.environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 @contextmanager

@@ -188,7 +188,7 @@ def main(folder: Path) -> None:
     with open_browser(path) as browser:
         for name, state in STATES.items():
             run = state().write(folder / name)
-            with browser.chromium.new_context(viewport={"width": 1440, "height": 900}, offline=True) as context:
+            with browser.context(viewport={"width": 1440, "height": 900}, offline=True) as context:
                 page = context.new_page()
                 page.goto((run / "index.html").resolve().as_uri())
                 page.screenshot(path=folder / f"{name}.png", full_page=name != "many-actors")

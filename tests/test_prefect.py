@@ -1,6 +1,5 @@
 """What operators have of Prefect: deployments, schedule, form, artifacts, limit, states; with a server and browser."""
 
-import json
 import os
 import subprocess
 import uuid
@@ -16,7 +15,7 @@ import yaml
 from browser import Browser
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect_server import PrefectServer, prefect, waited_for
+from prefect_server import PrefectServer, bootstrap, prefect, waited_for
 from test_sample_data import SAMPLE_DATA, copy_of_sample_data
 
 from afstem import pipeline
@@ -36,14 +35,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = copy_of_sample_data(tmp_path_factory.mktemp("prefect") / "workspace")
     pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
     return workspace / "afstem.toml"
-
-
-def bootstrap(server: PrefectServer, config: Path) -> dict[str, Any]:
-    command = [prefect("afstem"), "bootstrap", "--config", config, "--json"]
-    done = subprocess.run(command, env=server.environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +142,7 @@ def test_what_does_not_belong_in_the_form_makes_no_run(server: PrefectServer, pa
 
 def test_ad_hoc_from_the_form_to_the_artifacts(server: PrefectServer, worker: None, browser: Browser) -> None:
     deployment = server.get("/deployments/name/reconcile/ad-hoc")["id"]
-    with browser.chromium.new_context() as context, context.new_page() as page:
+    with browser.context() as context, context.new_page() as page:
         asked: set[str] = set()
         page.on("request", lambda request: asked.add(request.url))
         page.goto(f"{server.url}/deployments/deployment/{deployment}/run")

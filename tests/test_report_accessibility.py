@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import PATIENCE, Browser
+from browser import Browser
 from pypdf import PdfReader
 from report_example import RUN_ID
 from report_states import STATES
@@ -43,11 +43,10 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def opened(browser: Browser, path: Path, width: int = WIDE, **how: Any) -> Iterator[Any]:
     """A page as it is seen so, with everything on it folded out."""
-    with browser.chromium.new_context(
+    with browser.context(
         viewport={"width": width, "height": 900}, offline=True, bypass_csp=True, locale="da-DK", **how
     ) as context:
         page = context.new_page()
-        page.set_default_timeout(PATIENCE)
         page.goto(path.resolve().as_uri())
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
         yield page
@@ -194,7 +193,7 @@ def test_many_actors_are_filtered_and_what_is_chosen_survives_a_reload(browser: 
 
 def test_without_script_everything_is_there(browser: Browser, tmp_path: Path) -> None:
     run = STATES["many-actors"]().write(tmp_path)
-    with browser.chromium.new_context(java_script_enabled=False, offline=True) as context:
+    with browser.context(java_script_enabled=False, offline=True) as context:
         page = context.new_page()
         page.goto((run / "index.html").resolve().as_uri())
         assert page.locator("#t-matrix tbody tr:visible").count() == 300
@@ -207,7 +206,7 @@ def test_without_script_everything_is_there(browser: Browser, tmp_path: Path) ->
 @pytest.mark.parametrize("state", ["everything", "long-names", "nothing-rejected"])
 def test_the_first_printed_page_is_the_summary(browser: Browser, tmp_path: Path, state: str) -> None:
     run = STATES[state]().write(tmp_path)
-    with browser.chromium.new_context(offline=True) as context:
+    with browser.context(offline=True) as context:
         page = context.new_page()
         page.goto((run / "index.html").resolve().as_uri())
         last_to_do = page.locator("#do_first table tbody tr").last
@@ -224,7 +223,7 @@ def test_the_first_printed_page_is_the_summary(browser: Browser, tmp_path: Path,
 
 
 def test_what_is_folded_is_printed(browser: Browser, reports: Path) -> None:
-    with browser.chromium.new_context(offline=True) as context:
+    with browser.context(offline=True) as context:
         page = context.new_page()
         page.goto((reports / f"{RUN_ID}/index.html").resolve().as_uri())
         folded = page.locator("details table caption").last.text_content()
