@@ -284,6 +284,34 @@ def forget(older_than: str, dry_run: bool, config: Path, as_json: bool) -> int:
 @commands.command()
 @config_option
 @json_option
+def doctor(config: Path, as_json: bool) -> int:
+    """Tell what would hinder tonight's run, and what to do about it.
+
+    \b
+    configuration  both files, codelist, permissions, keys of those that sign
+    store          reached, its version, the rights of the role
+    sources        each actor's can be listed
+    clock          of this machine, its disks and the store agree
+    disk           landing, reports and store take files, and have room
+    permissions    nobody else reads what is personal
+    prefect        the server, its limit, automation and deployments
+
+    Run it as the user, and with the environment, that runs at night. Nothing is changed.
+    Exit code 0: all is well. 3: a run would leave something out, or trouble is coming. 1: it would fail. 2: the
+    configuration is wrong.
+    """
+    set_up_arrow()
+    from afstem.doctor import examine, told, verdict
+    from afstem.orchestration.health import examine_server
+
+    remarks = examine(config, [("prefect", examine_server)])
+    _print(told(remarks), as_json, _tell_remarks)
+    return verdict(remarks)[1]
+
+
+@commands.command()
+@config_option
+@json_option
 def bootstrap(config: Path, as_json: bool) -> int:
     """Set up the Prefect server of PREFECT_API_URL: work pool, limit, automation and all deployments.
 
@@ -479,6 +507,12 @@ def _tell_run(summary: dict[str, Any]) -> None:
 def _tell_loaded(content: dict[str, Any]) -> None:
     for name, count in content["loaded"].items():
         click.echo(f"{name}: {count:,} loaded")
+
+
+def _tell_remarks(content: dict[str, Any]) -> None:
+    for remark in content["remarks"]:
+        do = f" -> {remark['do']}" if remark["do"] else ""
+        click.echo(f"{remark['level']:<7}  {remark['about']:<13}  {remark['says']}{do}")
 
 
 def _tell_bootstrap(content: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ whatever tells of exceptions that nobody catches, and of those that a library ca
 """
 
 import logging
+import re
 import resource
 import sys
 import threading
@@ -54,6 +55,11 @@ class DiscreetRecord(logging.LogRecord):
 def told(error: BaseException, trace: TracebackType | None) -> str:
     """The place and the kind of an exception, as Python prints them but for its words and for what it came from."""
     return "".join(traceback.format_tb(trace)) + said(error)
+
+
+def without_login(url: str) -> str:
+    """A URL as it may be told: with nobody's name or password in it, nor what stands behind a question mark."""
+    return re.sub("//[^/]*@", "//...@", url.partition("?")[0])
 
 
 def _discreet(value: Any) -> Any:

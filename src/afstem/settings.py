@@ -251,6 +251,16 @@ def _secret(ending: str, value: str) -> str:
     return value
 
 
+def secret_files(environment: Mapping[str, str] | None = None) -> dict[str, Path]:
+    """The files that variables say hold a secret, by variable."""
+    environment = os.environ if environment is None else environment
+    return {
+        variable: Path(value)
+        for variable, value in sorted(environment.items())
+        if variable.startswith(SECRET_PREFIX) and variable.endswith("_FILE")
+    }
+
+
 def _in_capitals(actor: str) -> str:
     return actor.upper().replace("-", "_")
 
