@@ -6,7 +6,6 @@ Imports stand inside the commands, so that ``afstem --help`` and ``afstem explai
 import contextlib
 import gc
 import json
-import logging
 import os
 import re
 import sys
@@ -22,6 +21,7 @@ import click
 from afstem.arrow_set_up import set_up_arrow
 from afstem.discretion import be_discreet
 from afstem.errors import AfstemError, UsageError
+from afstem.logs import are_json, log, set_up_logs
 
 DONE, DONE_WITH_REFUSALS = 0, 3
 
@@ -62,7 +62,7 @@ def main() -> NoReturn:
         _stop(str(error), error.exit_code, as_json)
     except Exception as error:  # noqa: BLE001 - the last resort of a command
         # The message of an unforeseen exception may hold personal data: tell where it happened, not what it says.
-        click.echo("".join(traceback.format_tb(error.__traceback__)), err=True)
+        _tell_trouble("where it happened", trace="".join(traceback.format_tb(error.__traceback__)))
         _stop(f"internal error ({type(error).__name__})", AfstemError.exit_code, as_json)
 
 
@@ -84,16 +84,31 @@ def console() -> NoReturn:
 
 
 def _stop(message: str, exit_code: int, as_json: bool) -> NoReturn:
-    click.echo(f"afstem: {message}", err=True)
+    _tell_trouble(message, exit_code=exit_code)
     if as_json:
         click.echo(json.dumps({"status": "failed", "error": message}))
     sys.exit(exit_code)
 
 
+def _tell_trouble(message: str, **more: Any) -> None:
+    """On standard error, in the form that was asked for."""
+    if are_json():
+        log.error(message, extra=more)
+    else:
+        click.echo(more.get("trace", f"afstem: {message}"), err=True)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="afstem")
 @click.option("-v", "--verbose", is_flag=True, help="Tell more on standard error.")
-def commands(verbose: bool) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How standard error is written; json: one object a line.",
+)
+def commands(verbose: bool, log_format: str) -> None:
     """Reconcile citizens' contact information from about 200 actors with one store.
 
     Try it on invented data:
@@ -104,10 +119,7 @@ def commands(verbose: bool) -> None:
       afstem reference load reference
       afstem run
     """
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
-    )
+    set_up_logs(verbose=verbose, as_json=log_format == "json")
 
 
 @commands.command()
@@ -335,7 +347,7 @@ def serve(config: Path) -> int:
     from afstem.orchestration.deployments import serve as serve_until_interrupted
 
     for advice in prepare():
-        click.echo(f"advice: {advice}", err=True)
+        _tell_trouble(f"advice: {advice}")
     serve_until_interrupted(config)
     return DONE
 
@@ -472,7 +484,7 @@ def _print(content: dict[str, Any], as_json: bool, tell: Callable[[dict[str, Any
     except BrokenPipeError:
         return  # the reader has had enough
     except OSError as error:
-        click.echo(f"afstem: this was done, but standard output cannot be written: {error.strerror}", err=True)
+        _tell_trouble(f"this was done, but standard output cannot be written: {error.strerror}")
 
 
 def _tell_run(summary: dict[str, Any]) -> None:
@@ -522,7 +534,7 @@ def _tell_bootstrap(content: dict[str, Any]) -> None:
         click.echo("nothing to change")
     click.echo(f"deployments: {', '.join(content['deployments'])}")
     for advice in content["advice"]:
-        click.echo(f"advice: {advice}", err=True)
+        _tell_trouble(f"advice: {advice}")
     click.echo(f"next: prefect worker start --pool {content['pool']}")
 
 
