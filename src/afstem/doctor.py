@@ -90,7 +90,8 @@ class Patient:
     def folders(self) -> dict[str, Path]:
         """The folders that a run writes into, by what they are for."""
         folders = {"landing": self.settings.landing, "reports": self.settings.reports}
-        return folders | ({"store": self.sqlite.parent} if self.sqlite else {})
+        folders |= {"store": self.sqlite.parent} if self.sqlite else {}
+        return folders | ({"metrics": self.settings.metrics.parent} if self.settings.metrics else {})
 
 
 Check = Callable[[Patient], Iterable[Remark]]
@@ -307,6 +308,9 @@ def _changed(path: Path) -> datetime:
 
 def _disks(patient: Patient) -> Iterator[Remark]:
     for name, folder in patient.folders().items():
+        if name == "metrics" and not folder.is_dir():
+            yield Remark("disk", "warning", f"metrics: there is no {folder}", "make it, where the node exporter reads")
+            continue
         try:
             _dated(folder)
         except OSError as error:
@@ -335,7 +339,7 @@ def _disks(patient: Patient) -> Iterator[Remark]:
 def _last_night(name: str, settings: Settings) -> int:
     """What the last run has put there; nothing before the first, and of the store, which grows by little."""
     folders = run_folders(settings.reports)
-    if not folders or name == "store":
+    if not folders or name in ("store", "metrics"):
         return 0
     if name == "reports":
         return sum(path.stat().st_size for path in folders[-1].rglob("*") if path.is_file())

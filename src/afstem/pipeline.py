@@ -56,6 +56,7 @@ from afstem.intake import (
 )
 from afstem.logs import about_run
 from afstem.lookup import Citizens, Knowledge
+from afstem.metrics import metrics_of_run
 from afstem.private_files import lasting_folder
 from afstem.pull import LandedExtract, LeftExtract, find_landed, pull
 from afstem.report import publication
@@ -192,6 +193,13 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
     Raises `UsageError` for a faulty configuration and `StoreBusy` when another run or load does not end in time.
     """
     settings = load_settings(request.config)
+    with metrics_of_run(settings, dry_run=request.dry_run) as note, _begun(request, settings, workers) as run:
+        yield run
+        note(run.manifest, run.store)
+
+
+@contextmanager
+def _begun(request: Request, settings: Settings, workers: Workers) -> Iterator[Run]:
     actors = load_actors(settings)
     check_keys(settings, actors)
     check_sources(settings, actors)

@@ -94,6 +94,11 @@ class ReportSettings(_Strict):
     """Where a web server shows the folder ``paths.reports``, for links to the report."""
 
 
+class MetricsSettings(_Strict):
+    textfile: Annotated[str, Field(pattern=r"\.prom$")] | None = None
+    """The file that every run but a dry one replaces, in the folder of the node exporter's textfile collector."""
+
+
 class _File(_Strict):
     store: StoreSettings = StoreSettings()
     paths: PathSettings = PathSettings()
@@ -101,6 +106,7 @@ class _File(_Strict):
     hold: HoldSettings = HoldSettings()
     pull: PullSettings = PullSettings()
     report: ReportSettings = ReportSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ class Settings:
     pull: PullSettings
     deadline: str | None
     report_url: str | None
+    metrics: Path | None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -184,6 +191,7 @@ def load_settings(config: Path, environment: Mapping[str, str] | None = None) ->
         pull=_with_absolute_paths(file.pull, folder),
         deadline=file.report.deadline,
         report_url=file.report.url,
+        metrics=(folder / file.metrics.textfile).resolve() if file.metrics.textfile else None,
     )
 
 
