@@ -1,6 +1,7 @@
 """What Prometheus reads of a night: parsed as Prometheus does, and held against what the run told."""
 
 import json
+import re
 import shutil
 import stat
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import make_url
 from test_cli import afstem, change, hold
@@ -160,3 +162,14 @@ def test_its_name_must_be_one_that_is_collected(workspace: Path) -> None:
     done = afstem("run", cwd=workspace)
     assert done.returncode == 2
     assert "metrics.textfile" in done.stderr
+
+
+def test_the_page_for_operators_names_what_there_is(workspace: Path) -> None:
+    load_and_run(workspace)
+    page = (SAMPLE_DATA.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = page[page.index("## Metrics") : page.index("## Upgrading")]
+    told = set(re.findall(r"\bafstem_[a-z_]+\b", section))
+    assert told == set(read(workspace))
+    [rules] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    alerts = yaml.safe_load(rules)["groups"][0]["rules"]
+    assert [alert["alert"] for alert in alerts] == ["NoNight", "NightFailed", "ActorUnavailable", "ExtractHeld"]
