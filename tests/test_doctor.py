@@ -1,6 +1,7 @@
 """`afstem doctor`: each trouble is brought about for real, and found, and nothing else is."""
 
 import contextlib
+import inspect
 import json
 import os
 import shutil
@@ -149,6 +150,13 @@ def test_a_store_without_citizens(workspace: Path) -> None:
 
 def use_store(workspace: Path, url: str) -> None:
     change(workspace, "sqlite:///var/afstem.db", url)
+
+
+def test_the_driver_may_stand_in_the_url_of_an_sqlite_store(workspace: Path) -> None:
+    use_store(workspace, f"sqlite+pysqlite:///{workspace}/var/afstem.db")
+    assert trouble(workspace) == []
+    (workspace / "var" / "afstem.db").chmod(0o644)
+    the_only(workspace, "warning", "permissions", "the store: others may reach")
 
 
 def test_on_postgresql_the_role_that_runs_is_well(place: Place, workspace: Path) -> None:  # noqa: F811
@@ -348,6 +356,33 @@ def test_a_fault_of_its_own_hides_no_other(workspace: Path, monkeypatch: pytest.
     assert {remark.about for remark in remarks} == {"sources", "permissions"}
     assert "internal error: KeyError" in remarks[-1].says
     assert "0741000012" not in repr(remarks)
+
+
+FUNCTIONS = [
+    name for name, one in vars(doctor).items() if inspect.isfunction(one) and one.__module__ == doctor.__name__
+]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_whatever_fails_no_word_of_it_is_told(
+    name: str, workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, called = "0741000012", []  # no CPR number: no month has 41 days
+
+    def fails(*_: object, **__: object) -> None:
+        called.append(name)
+        raise ValueError(secret)
+
+    for part in ("var/landing", "var/afstem.db"):
+        (workspace / part).chmod(0o755)
+    change(workspace, "[run]", '[hold]\nmin_records = "many"\n[run]' if name == "_misconfigured" else "[run]")
+    checks = tuple((about, fails if check.__name__ == name else check) for about, check in doctor._CHECKS)
+    monkeypatch.setattr(doctor, "_CHECKS", checks)
+    monkeypatch.setattr(doctor, name, fails)
+    code, stdout, stderr = in_process("doctor", cwd=workspace, capsys=capsys, monkeypatch=monkeypatch)
+    assert called
+    assert code in (1, 3)
+    assert secret not in stdout + stderr
 
 
 # --- Prefect ----------------------------------------------------------------------------------------------------------

@@ -83,9 +83,7 @@ class Patient:
 
     @property
     def sqlite(self) -> Path | None:
-        prefix = "sqlite:///"
-        url = self.settings.store_url
-        return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
+        return self.store.file if self.store else None
 
     def folders(self) -> dict[str, Path]:
         """The folders that a run writes into, by what they are for."""

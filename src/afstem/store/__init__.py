@@ -135,6 +135,11 @@ class Store:
         with reading(self._engine) as connection:
             return migrations.version(connection)
 
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite store, there or not; None for PostgreSQL."""
+        return sqlite_file(self._engine)
+
     def health(self) -> Health:
         """What an operator should know of it; nothing is made or changed."""
         return health.look_at(self._engine)
