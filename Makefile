@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: help run test browser spreadsheet soak leak-check check audit lint format lock prove bench bench-country compare clean
+.PHONY: help run test browser spreadsheet soak leak-check check audit lint format reference lock prove bench bench-country compare clean
 help:  ## Tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -73,6 +73,9 @@ prove: $(VENV)/dev.stamp  ## Compare the fast path with the libraries, on all co
 format: $(VENV)/dev.stamp  ## Put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: $(VENV)/dev.stamp  ## Write docs/reference.md anew from the code
+	$(BIN)/python tests/reference_page.py
 
 lock: $(VENV)/dev.stamp  ## Resolve the three locks anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra sources --group build --output-file requirements.lock

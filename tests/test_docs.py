@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import reference_page
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
@@ -38,3 +39,14 @@ def test_a_first_night_goes_as_it_is_told(tmp_path: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     targets = [target for target, _ in _LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    written = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert written == reference_page.page(), "make reference writes it anew"
+
+
+def test_the_commands_of_the_readme_are_all_there_are() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in reference_page.cli.commands.commands:
+        assert f"afstem {name}" in page, name

@@ -6,7 +6,6 @@ Imports stand inside the commands, so that ``afstem --help`` and ``afstem explai
 import contextlib
 import gc
 import json
-import logging
 import os
 import re
 import sys
@@ -22,6 +21,7 @@ import click
 from afstem.arrow_set_up import set_up_arrow
 from afstem.discretion import be_discreet
 from afstem.errors import AfstemError, UsageError
+from afstem.logs import are_json, log, set_up_logs
 
 DONE, DONE_WITH_REFUSALS = 0, 3
 
@@ -62,7 +62,7 @@ def main() -> NoReturn:
         _stop(str(error), error.exit_code, as_json)
     except Exception as error:  # noqa: BLE001 - the last resort of a command
         # The message of an unforeseen exception may hold personal data: tell where it happened, not what it says.
-        click.echo("".join(traceback.format_tb(error.__traceback__)), err=True)
+        _tell_trouble("where it happened", trace="".join(traceback.format_tb(error.__traceback__)))
         _stop(f"internal error ({type(error).__name__})", AfstemError.exit_code, as_json)
 
 
@@ -84,16 +84,31 @@ def console() -> NoReturn:
 
 
 def _stop(message: str, exit_code: int, as_json: bool) -> NoReturn:
-    click.echo(f"afstem: {message}", err=True)
+    _tell_trouble(message, exit_code=exit_code)
     if as_json:
         click.echo(json.dumps({"status": "failed", "error": message}))
     sys.exit(exit_code)
 
 
+def _tell_trouble(message: str, **more: Any) -> None:
+    """On standard error, in the form that was asked for."""
+    if are_json():
+        log.error(message, extra=more)
+    else:
+        click.echo(more.get("trace", f"afstem: {message}"), err=True)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="afstem")
 @click.option("-v", "--verbose", is_flag=True, help="Tell more on standard error.")
-def commands(verbose: bool) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How standard error is written; json: one object a line.",
+)
+def commands(verbose: bool, log_format: str) -> None:
     """Reconcile citizens' contact information from about 200 actors with one store.
 
     Try it on invented data:
@@ -104,10 +119,7 @@ def commands(verbose: bool) -> None:
       afstem reference load reference
       afstem run
     """
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
-    )
+    set_up_logs(verbose=verbose, as_json=log_format == "json")
 
 
 @commands.command()
@@ -284,6 +296,34 @@ def forget(older_than: str, dry_run: bool, config: Path, as_json: bool) -> int:
 @commands.command()
 @config_option
 @json_option
+def doctor(config: Path, as_json: bool) -> int:
+    """Tell what would hinder tonight's run, and what to do about it.
+
+    \b
+    configuration  both files, codelist, permissions, keys of those that sign
+    store          reached, its version, the rights of the role
+    sources        each actor's can be listed
+    clock          of this machine, its disks and the store agree
+    disk           landing, reports and store take files, and have room
+    permissions    nobody else reads what is personal
+    prefect        the server, its limit, automation and deployments
+
+    Run it as the user, and with the environment, that runs at night. Nothing is changed.
+    Exit code 0: all is well. 3: a run would leave something out, or trouble is coming. 1: it would fail. 2: the
+    configuration is wrong.
+    """
+    set_up_arrow()
+    from afstem.doctor import examine, told, verdict
+    from afstem.orchestration.health import examine_server
+
+    remarks = examine(config, [("prefect", examine_server)])
+    _print(told(remarks), as_json, _tell_remarks)
+    return verdict(remarks)[1]
+
+
+@commands.command()
+@config_option
+@json_option
 def bootstrap(config: Path, as_json: bool) -> int:
     """Set up the Prefect server of PREFECT_API_URL: work pool, limit, automation and all deployments.
 
@@ -307,7 +347,7 @@ def serve(config: Path) -> int:
     from afstem.orchestration.deployments import serve as serve_until_interrupted
 
     for advice in prepare():
-        click.echo(f"advice: {advice}", err=True)
+        _tell_trouble(f"advice: {advice}")
     serve_until_interrupted(config)
     return DONE
 
@@ -444,7 +484,7 @@ def _print(content: dict[str, Any], as_json: bool, tell: Callable[[dict[str, Any
     except BrokenPipeError:
         return  # the reader has had enough
     except OSError as error:
-        click.echo(f"afstem: this was done, but standard output cannot be written: {error.strerror}", err=True)
+        _tell_trouble(f"this was done, but standard output cannot be written: {error.strerror}")
 
 
 def _tell_run(summary: dict[str, Any]) -> None:
@@ -481,6 +521,12 @@ def _tell_loaded(content: dict[str, Any]) -> None:
         click.echo(f"{name}: {count:,} loaded")
 
 
+def _tell_remarks(content: dict[str, Any]) -> None:
+    for remark in content["remarks"]:
+        do = f" -> {remark['do']}" if remark["do"] else ""
+        click.echo(f"{remark['level']:<7}  {remark['about']:<13}  {remark['says']}{do}")
+
+
 def _tell_bootstrap(content: dict[str, Any]) -> None:
     for changed in content["changed"]:
         click.echo(f"made or mended: {changed}")
@@ -488,7 +534,7 @@ def _tell_bootstrap(content: dict[str, Any]) -> None:
         click.echo("nothing to change")
     click.echo(f"deployments: {', '.join(content['deployments'])}")
     for advice in content["advice"]:
-        click.echo(f"advice: {advice}", err=True)
+        _tell_trouble(f"advice: {advice}")
     click.echo(f"next: prefect worker start --pool {content['pool']}")
 
 

@@ -6,11 +6,13 @@ whatever tells of exceptions that nobody catches, and of those that a library ca
 """
 
 import logging
+import re
 import resource
 import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -32,6 +34,15 @@ def be_discreet() -> None:
     # Else a log line that cannot be written is told with all that should have stood in it.
     logging.raiseExceptions = False
     logging.setLogRecordFactory(DiscreetRecord)
+
+
+def print_to_stderr(text: str) -> None:
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)  # noqa: T201 - the last resort of a process
+
+
+speak: Callable[[str], None] = print_to_stderr
+"""What tells of exceptions that nobody has caught, and of warnings; `logs` puts JSON in its place."""
 
 
 class DiscreetRecord(logging.LogRecord):
@@ -56,13 +67,18 @@ def told(error: BaseException, trace: TracebackType | None) -> str:
     return "".join(traceback.format_tb(trace)) + said(error)
 
 
+def without_login(url: str) -> str:
+    """A URL as it may be told: with nobody's name or password in it, nor what stands behind a question mark."""
+    return re.sub("//[^/]*@", "//...@", url.partition("?")[0])
+
+
 def _discreet(value: Any) -> Any:
     return said(value) if isinstance(value, BaseException) else value
 
 
 def _tell(where: str, error: BaseException | None, trace: TracebackType | None) -> None:
-    if error is not None and sys.stderr is not None:
-        print(f"afstem: {where}: {told(error, trace)}", file=sys.stderr)  # noqa: T201 - the last resort of a process
+    if error is not None:
+        speak(f"afstem: {where}: {told(error, trace)}")
 
 
 def _tell_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -77,4 +93,8 @@ def _tell_warning(
     file: Any = None,
     line: str | None = None,
 ) -> None:
-    print(f"{filename}:{lineno}: {category.__name__}", file=file or sys.stderr)
+    text = f"{filename}:{lineno}: {category.__name__}"
+    if file is None:
+        speak(text)
+    else:
+        print(text, file=file)

@@ -87,6 +87,11 @@ class DiskTrouble(RunError):
             return None
         return cls(str(PurePath(os.fsdecode(error.filename)).parent) if error.filename else "a disk", error.errno)
 
+    @staticmethod
+    def remedy(error: OSError) -> str | None:
+        """What to do about what a disk has refused; None as `of`."""
+        return _REMEDIES.get(error.errno or 0)
+
 
 _REMEDIES = {
     errno.ENOSPC: "make room there (df tells whether blocks or, with -i, inodes are used up)",

@@ -54,7 +54,9 @@ from afstem.intake import (
     validate_extract,
     were_read,
 )
+from afstem.logs import about_run
 from afstem.lookup import Citizens, Knowledge
+from afstem.metrics import metrics_of_run
 from afstem.private_files import lasting_folder
 from afstem.pull import LandedExtract, LeftExtract, find_landed, pull
 from afstem.report import publication
@@ -191,6 +193,13 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
     Raises `UsageError` for a faulty configuration and `StoreBusy` when another run or load does not end in time.
     """
     settings = load_settings(request.config)
+    with metrics_of_run(settings, dry_run=request.dry_run) as note, _begun(request, settings, workers) as run:
+        yield run
+        note(run.manifest, run.store)
+
+
+@contextmanager
+def _begun(request: Request, settings: Settings, workers: Workers) -> Iterator[Run]:
     actors = load_actors(settings)
     check_keys(settings, actors)
     check_sources(settings, actors)
@@ -226,7 +235,9 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
             run.folder.begin(plan)
             _under_way[run.folder.path] = run
             try:
-                yield run
+                with about_run(plan.run_id):
+                    log.info("judging as of %s", plan.as_of)
+                    yield run
             finally:
                 del _under_way[run.folder.path]
     finally:
@@ -390,7 +401,8 @@ def _survive(run: Run, workers: Workers, extract: LandedExtract) -> ExtractSumma
         try:
             return call(judge, run.folder.path, extract)
         except WorkerDied as error:
-            log.warning("%s: a worker died while it read this extract", extract.extract_id)
+            of = {"actor": extract.actor, "extract": extract.extract_id}
+            log.warning("%s: a worker died while it read this extract", extract.extract_id, extra=of)
             death = error
             if death.out_of_time:
                 return refuse(extract, 1014, TOO_COSTLY)
@@ -434,7 +446,8 @@ def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:
     """
     if isinstance(trouble, AfstemError) and not isinstance(trouble, InternalError):
         raise trouble
-    log.warning("%s: unavailable: %s", actor_id, said(trouble))
+    of = {"actor": actor_id, "reason": said(trouble)}
+    log.warning("%s: unavailable: %s", actor_id, said(trouble), extra=of)
     if isinstance(trouble, SourceUnavailable):
         _note(run, actor_id, Delivery("unavailable", trouble.reason, _judge(run, actor_id, [])))
     else:
@@ -644,7 +657,13 @@ def run(
             apply(run, begin_report(run))
         with _timed("publish", run):
             publish(run)
-        return summarise_run(run.manifest(), run.settings.reports)
+        summary = summarise_run(run.manifest(), run.settings.reports)
+        log.info("%(status)s: %(records)s records, report in %(report)s", summary, extra=_logged(summary))
+        return summary
+
+
+def _logged(summary: dict[str, Any]) -> dict[str, Any]:
+    return {key: summary[key] for key in ("status", "records")}
 
 
 def _at_once(run: Run) -> int:
@@ -658,7 +677,8 @@ def _timed(name: str, run: Run) -> Iterator[None]:
     begin, cpu = time.monotonic(), time.process_time() + run.workers.cpu_seconds
     yield
     cpu_now = time.process_time() + run.workers.cpu_seconds
-    log.info("step %s: %.2f s wall, %.2f s CPU", name, time.monotonic() - begin, cpu_now - cpu)
+    took = {"step": name, "seconds": round(time.monotonic() - begin, 3), "cpu_seconds": round(cpu_now - cpu, 3)}
+    log.info("step %(step)s: %(seconds).2f s wall, %(cpu_seconds).2f s CPU", took, extra=took)
 
 
 def summarise_run(manifest: dict[str, Any], reports: Path) -> dict[str, Any]:

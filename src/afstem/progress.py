@@ -4,11 +4,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from afstem.logs import are_json
+
 
 @contextmanager
 def progress(unit: str) -> Iterator[Callable[[int], None]]:
     """Count ``unit`` while something runs; the function it gives adds to the count and may be called from threads."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or are_json():
         yield lambda count: None
         return
     from rich.console import Console

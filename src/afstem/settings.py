@@ -39,25 +39,36 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 class StoreSettings(_Strict):
     url: str = "sqlite:///var/afstem.db"
+    """``sqlite:///`` and a path, or ``postgresql+psycopg://user@host/database``, libpq's parameters behind ``?``."""
 
 
 class PathSettings(_Strict):
     actors: str = "actors.toml"
+    """The file that names the actors."""
     landing: str = "var/landing"
+    """Where extracts are kept as delivered, under their digests; personal, so for its owner alone."""
     reports: str = "reports"
+    """Where each run leaves its report."""
     codelist: str | None = None
+    """Which ``kontaktdatatype`` is which contact type; left out: the shipped ``kontaktdatatype.toml``."""
     permissions: str | None = None
+    """Which type of organisation may write to whom; left out: the shipped ``permissions.toml``."""
 
 
 class RunSettings(_Strict):
     timezone: str = "Europe/Copenhagen"
+    """The service's: of the as-of date, and of times in extracts that bring no offset."""
 
 
 class HoldSettings(_Strict):
     min_records: Annotated[int, Field(ge=0)] = 100
+    """Smaller extracts are never held."""
     removal_share: Share = 0.10
+    """Held if a greater share of the records are removals."""
     rejected_share: Share = 0.50
+    """Held if a greater share of the records is rejected."""
     volume_drop: Share = 0.50
+    """Held if a greater share is missing, against the actor's last applied extract."""
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -75,6 +86,7 @@ class PullSettings(_Strict):
     actor_seconds: Seconds = 1800.0
     """All the time that one actor may take, further tries included."""
     tries: Annotated[int, Field(ge=1, le=10)] = 3
+    """So many in all, where the trouble may pass."""
     wait_seconds: Annotated[float, Field(ge=0, le=600)] = 2.0
     """Before the second try, and twice as long before each further one; by chance up to as much again."""
     settle_seconds: Annotated[float, Field(ge=0, le=600)] = 3.0
@@ -94,6 +106,11 @@ class ReportSettings(_Strict):
     """Where a web server shows the folder ``paths.reports``, for links to the report."""
 
 
+class MetricsSettings(_Strict):
+    textfile: Annotated[str, Field(pattern=r"\.prom$")] | None = None
+    """The file that every run but a dry one replaces, in the folder of the node exporter's textfile collector."""
+
+
 class _File(_Strict):
     store: StoreSettings = StoreSettings()
     paths: PathSettings = PathSettings()
@@ -101,6 +118,7 @@ class _File(_Strict):
     hold: HoldSettings = HoldSettings()
     pull: PullSettings = PullSettings()
     report: ReportSettings = ReportSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 @dataclass(frozen=True)
@@ -119,6 +137,7 @@ class Settings:
     pull: PullSettings
     deadline: str | None
     report_url: str | None
+    metrics: Path | None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -129,8 +148,11 @@ class ActorUser(_Strict):
     """One who may sign manifests for an actor (SPEC 2.4); with several keys while one takes another's place."""
 
     name: Annotated[str, Field(min_length=1)]
+    """The ``sub`` of a manifest."""
     public_key: str | Annotated[list[str], Field(min_length=1)]
+    """Ed25519 or P-256, in PEM or as OpenSSH writes it; a manifest that fits any of several is taken."""
     scopes: list[str] = []
+    """What the user may do; delivering extracts needs `manifests.WRITE_SCOPE`."""
 
     @property
     def public_keys(self) -> list[str]:
@@ -141,16 +163,25 @@ class Actor(_Strict):
     """One ``[[actor]]`` of ``actors.toml``; ``source`` is absolute, or a URL."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+    """What everything calls the actor, files and tables too."""
     name: Annotated[str, Field(min_length=1)]
+    """What people call it."""
     type: Annotated[ActorType, Field(strict=False)]
+    """The type of organisation, which decides what it may write."""
     source: Annotated[str, Field(min_length=1)]
+    """A folder (relative to the configuration), or a ``file://``, ``sftp://``, ``https://`` or ``s3://`` URL of one."""
     encoding: Literal["utf-8", "windows-1252", "iso-8859-1"] = "utf-8"
+    """Of its CSV files; JSON is UTF-8, and Parquet says itself."""
     login: Literal["source", "manifest"] = "source"
+    """What proves who sent an extract: that the source let us in, or a manifest beside each extract."""
     priority: int = 100
+    """Of records with the same times that of the actor with the smaller one wins."""
     endpoint: str | None = None
     """Where an ``s3://`` source is that is not Amazon's."""
     region: str | None = None
+    """Of an ``s3://`` source, where its server wants one."""
     user: list[ActorUser] = []
+    """Who may sign; needed with ``login = "manifest"``."""
 
 
 class _ActorsFile(_Strict):
@@ -184,6 +215,7 @@ def load_settings(config: Path, environment: Mapping[str, str] | None = None) ->
         pull=_with_absolute_paths(file.pull, folder),
         deadline=file.report.deadline,
         report_url=file.report.url,
+        metrics=(folder / file.metrics.textfile).resolve() if file.metrics.textfile else None,
     )
 
 
@@ -249,6 +281,16 @@ def _secret(ending: str, value: str) -> str:
     except Exception:  # noqa: BLE001 - whatever it is, it may quote the secret
         raise SourceUnavailable("no-credentials", transient=False) from None
     return value
+
+
+def secret_files(environment: Mapping[str, str] | None = None) -> dict[str, Path]:
+    """The files that variables say hold a secret, by variable."""
+    environment = os.environ if environment is None else environment
+    return {
+        variable: Path(value)
+        for variable, value in sorted(environment.items())
+        if variable.startswith(SECRET_PREFIX) and variable.endswith("_FILE")
+    }
 
 
 def _in_capitals(actor: str) -> str:

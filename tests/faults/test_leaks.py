@@ -45,7 +45,7 @@ CANARY = "0741000012", "20999917", "kanariefugl"
 COMMANDS = {
     "load": ["reference", "load", "reference", "--json"],
     "run": ["-v", "run", "--as-of", "2026-11-23", "--json"],
-    "dry run": ["run", "--as-of", "2026-11-23", "--dry-run"],
+    "dry run": ["-v", "--log-format", "json", "run", "--as-of", "2026-11-23", "--dry-run"],
     "show": ["show", "latest"],
     "runs": ["runs", "--json"],
     "check": ["check", "extract.csv"],

@@ -16,6 +16,7 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
+from afstem.discretion import without_login
 from afstem.errors import RunError, UsageError
 from afstem.orchestration.deployments import declared, project_folder, register
 from afstem.orchestration.store_limit import STORE_LIMIT
@@ -34,9 +35,9 @@ LASTING_LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 def bootstrap(config: Path) -> dict[str, Any]:
     """Set up everything for a worker; what is there now, what had to be changed, and what the server itself lacks."""
-    with _server() as client:
+    with server() as client:
         changed = [*_pool(client), *_prepare(client)]
-        advice = _advice(client)
+        advice = advice_of(client)
     before = _registered()
     names = register(config)
     after = _registered()
@@ -47,13 +48,13 @@ def bootstrap(config: Path) -> dict[str, Any]:
 
 def prepare() -> list[str]:
     """Set up what runs need that are served without a worker: the limit and the automation. Gives advice."""
-    with _server() as client:
+    with server() as client:
         _prepare(client)
-        return _advice(client)
+        return advice_of(client)
 
 
 @contextmanager
-def _server() -> Iterator[SyncPrefectClient]:
+def server() -> Iterator[SyncPrefectClient]:
     """The server's API; `UsageError` without one, `RunError` when it does not answer or refuses."""
     url = PREFECT_API_URL.value()
     if not url:
@@ -61,13 +62,14 @@ def _server() -> Iterator[SyncPrefectClient]:
             "no Prefect server is named: set PREFECT_API_URL, such as http://127.0.0.1:4200/api "
             "('prefect server start' starts one)"
         )
+    told = without_login(url)
     try:
         with get_client(sync_client=True) as client:
             yield client
     except PrefectHTTPStatusError as error:
-        raise RunError(f"the Prefect server at {url} refused: {error.response.status_code}") from None
+        raise RunError(f"the Prefect server at {told} refused: {error.response.status_code}") from None
     except (httpx.HTTPError, RuntimeError) as error:
-        raise RunError(f"the Prefect server at {url} does not answer ({type(error).__name__})") from None
+        raise RunError(f"the Prefect server at {told} does not answer ({type(error).__name__})") from None
 
 
 def _pool(client: SyncPrefectClient) -> list[str]:
@@ -148,7 +150,7 @@ def _core(automation: AutomationCore) -> dict[str, Any]:
 
 def _registered() -> dict[str, dict[str, Any]]:
     """The deployments on the server by flow and name, but for what changes with every registration."""
-    with _server() as client:
+    with server() as client:
         found = {}
         for one in client.read_deployments():
             told = one.model_dump(
@@ -168,7 +170,7 @@ def _registered() -> dict[str, dict[str, Any]]:
         return found
 
 
-def _advice(client: SyncPrefectClient) -> list[str]:
+def advice_of(client: SyncPrefectClient) -> list[str]:
     """What the server was started without and only who starts it can set; a line each."""
     settings = client.request("GET", "/admin/settings").json()["server"]
     advice = []

@@ -23,7 +23,7 @@ from afstem.errors import UsageError
 from afstem.file_lock import StillHeld
 from afstem.lookup import Citizens
 from afstem.permissions import Relations
-from afstem.store import ledger, lookup, migrations, rights
+from afstem.store import health, ledger, lookup, migrations, rights
 from afstem.store.apply import AppliedCounts, apply_run
 from afstem.store.committing import commit
 from afstem.store.connection import (
@@ -37,6 +37,7 @@ from afstem.store.connection import (
     use_write_ahead_log,
     writing,
 )
+from afstem.store.health import Health
 from afstem.store.ledger import ExtractRow, ExtractState, ForgottenRun, HeldExtract, RunRow
 from afstem.store.lock import exclusive
 from afstem.store.lookup import CONFIRMATION_SCHEMA
@@ -50,6 +51,7 @@ __all__ = [
     "ExtractRow",
     "ExtractState",
     "ForgottenRun",
+    "Health",
     "HeldExtract",
     "ReferenceStamp",
     "Roles",
@@ -132,6 +134,23 @@ class Store:
             return None
         with reading(self._engine) as connection:
             return migrations.version(connection)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite store, there or not; None for PostgreSQL."""
+        return sqlite_file(self._engine)
+
+    def health(self) -> Health:
+        """What an operator should know of it; nothing is made or changed."""
+        return health.look_at(self._engine)
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return health.size(self._engine)
+
+    def files(self) -> list[Path]:
+        """The files of an SQLite store that are there; none of PostgreSQL."""
+        return health.files(self._engine)
 
     def grant(self, roles: Roles) -> Roles:
         """Give PostgreSQL's roles what their work needs and no more; all roles with rights, by kind (`rights`)."""
