@@ -40,6 +40,7 @@ ON_PURPOSE = {
     ("store/connection.py", "_say_that_it_writes"): "constants of this module",
     ("store/ledger.py", "last_applied"): "an expression of SQLAlchemy, put together before it is executed",
     ("store/bulk_read.py", "_read_sqlite"): "a pragma takes no parameter",
+    ("store/bulk_read.py", "_read_postgresql"): "a query of `lookup`, its parameters quoted by libpq",
     ("store/bulk_read.py", "_answer"): "a query of `lookup`, its parameters bound",
     ("store/columns.py", "_execute_many"): "an insert that SQLAlchemy has compiled, with its parameters beside it",
     ("store/columns.py", "_merge"): "an insert of SQLAlchemy, which the caller has said what to do about conflicts",

@@ -7,7 +7,6 @@ range is one stretch of the store's primary key. Ranges know nothing of each oth
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -118,9 +117,12 @@ def settle_run(
     ranges = _ranges(case)
     if len(ranges) == 1:
         workers = Workers()  # nothing to do side by side
-    for part in workers.each(settle_range, [(case, number, days) for number, days in enumerate(ranges)]):
-        settled.outcomes.update(part.outcomes)
-        settled.changes.update(part.changes)
+    try:
+        for part in workers.each(settle_range, [(case, number, days) for number, days in enumerate(ranges)]):
+            settled.outcomes.update(part.outcomes)
+            settled.changes.update(part.changes)
+    finally:
+        _close_stores()  # of what was settled here; those of workers end with them
     return settled
 
 
@@ -195,9 +197,20 @@ def _contacts(candidates: pa.Table) -> Ints:
     return contacts[np.diff(contacts, prepend=-1) != 0]
 
 
-@lru_cache(maxsize=1)
+_open_stores: dict[str, Store] = {}
+"""What this process settles in, by URL."""
+
+
 def _store(url: str) -> Store:
-    return Store.open(url)
+    if url not in _open_stores:
+        _close_stores()
+        _open_stores[url] = Store.open(url)
+    return _open_stores[url]
+
+
+def _close_stores() -> None:
+    while _open_stores:
+        _open_stores.popitem()[1].close()
 
 
 def _standing(sources: pa.Table, extracts: list[NumberedExtract]) -> Standing:

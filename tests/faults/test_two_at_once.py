@@ -260,6 +260,8 @@ def test_a_transaction_that_outlives_its_session_is_waited_for(prepared: Prepare
         pass
     with second.exclusive(0, lambda: None):
         pass
+    for store in (first, second):
+        store.close()  # so that its database can be copied
 
 
 def test_a_lock_that_is_taken_away_by_hand_is_noticed(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:

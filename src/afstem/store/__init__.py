@@ -25,6 +25,7 @@ from afstem.lookup import Citizens
 from afstem.permissions import Relations
 from afstem.store import health, ledger, lookup, migrations, rights
 from afstem.store.apply import AppliedCounts, apply_run
+from afstem.store.bulk_read import close_readers
 from afstem.store.committing import commit
 from afstem.store.connection import (
     clean_errors,
@@ -92,6 +93,7 @@ class Store:
         return cls(open_engine(url))
 
     def close(self) -> None:
+        close_readers(self._engine)
         self._engine.dispose()
 
     def upgrade(self) -> None:

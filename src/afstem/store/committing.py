@@ -28,7 +28,9 @@ def commit(engine: Engine, transaction: RootTransaction, is_committed: Callable[
         transaction.commit()
     except DBAPIError as error:
         failure = describe(error, engine)
-        transaction.connection.close()  # what it may still hold must not stand in the way of finding out
+        # What it may still hold must not stand in the way of finding out: its session ends, and nobody gets it again.
+        transaction.connection.invalidate()
+        transaction.connection.close()
     else:
         return
     if not _found(engine, is_committed, failure):

@@ -10,13 +10,25 @@ import re
 import sqlite3
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    NullPool,
+    QueuePool,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, StatementError
 
 from afstem.errors import DiskTrouble, StoreFailed, UsageError
@@ -35,11 +47,25 @@ SQLITE_PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
 )
 
-POOL: Mapping[str, Any] = {
-    # None: connections are few and long, and a forked worker must not inherit one.
+# What a pool cannot reset it logs, with all that the driver's exception quotes. No connection comes back within a
+# transaction, so none needs it.
+_NO_RESET: Mapping[str, Any] = {"pool_reset_on_return": None}
+
+SQLITE_POOL: Mapping[str, Any] = {
+    # None kept open: `other_copy_of_sqlite`.
     "poolclass": NullPool,
-    # What a pool cannot reset it logs, with all that the driver's exception quotes. A closed connection needs no reset.
-    "pool_reset_on_return": None,
+    **_NO_RESET,
+}
+
+POSTGRESQL_POOL: Mapping[str, Any] = {
+    # A new connection takes as long as thirty small questions, and its first one is slow. Forked workers inherit none,
+    # because they are forked before the store is opened.
+    "poolclass": QueuePool,
+    "max_overflow": -1,
+    "pool_use_lifo": True,
+    # The server may have been started anew since.
+    "pool_pre_ping": True,
+    **_NO_RESET,
 }
 
 SQLITE_PREFIX = "sqlite:///"
@@ -300,7 +326,7 @@ def _sqlite_engine(path: Path) -> Engine:
         return connection
 
     url = URL.create("sqlite+pysqlite", database=str(path))
-    engine = create_engine(url, creator=connect, **POOL, hide_parameters=True)
+    engine = create_engine(url, creator=connect, **SQLITE_POOL, hide_parameters=True)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -313,10 +339,18 @@ def _begin(connection: Connection) -> Any:
 def _postgresql_engine(url: URL) -> Engine:
     options = [f"-c {name}={value}" for name, value in SERVER_SETTINGS.items()]
     query = LIFE_SIGNS | url.query | {"options": " ".join([*options, str(url.query.get("options", ""))]).rstrip()}
-    engine = create_engine(url.set(query=query), **POOL, hide_parameters=True)
+    engine = create_engine(url.set(query=query), **POSTGRESQL_POOL, hide_parameters=True)
     event.listen(engine, "do_connect", _connect_to_postgresql)
+    event.listen(engine, "handle_error", _notice_that_the_server_goes)
+    weakref.finalize(engine, engine.pool.dispose)  # whoever has forgotten the store keeps no connection of it open
     event.listen(engine, "begin", _say_that_it_writes)
     return engine
+
+
+def _notice_that_the_server_goes(context: ExceptionContext) -> None:
+    """No connection of the pool outlives a server that says that it ends, which SQLAlchemy takes for a mere error."""
+    if (getattr(context.original_exception, "sqlstate", None) or "").startswith(GOING_AWAY):
+        context.is_disconnect = True
 
 
 def _connect_to_postgresql(_: Any, __: Any, arguments: Any, parameters: Any) -> Any:

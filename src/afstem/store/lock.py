@@ -36,8 +36,10 @@ def exclusive(engine: Engine, wait_seconds: float, on_wait: Callable[[], None]) 
 
 @contextmanager
 def _advisory_lock(engine: Engine, wait_seconds: float, on_wait: Callable[[], None]) -> Iterator[StillHeld]:
-    # Its own connection, in no transaction: the lock belongs to the session and outlives the run's commits.
+    # Its own connection, in no transaction: the lock belongs to the session and outlives the run's commits. Nobody gets
+    # it afterwards: where the lock could not be released, the end of the session does it.
     with clean_errors(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.detach()
 
         def try_lock(key: int = ADVISORY_KEY) -> bool:
             locked: bool = connection.execute(_TRY_LOCK, {"key": key}).scalar_one()
