@@ -1,0 +1,140 @@
+"""A run under way: its plan, its staging folder, and what its steps need to know.
+
+Steps are handed no more than the path of the staging folder, by `afstem run`, by Prefect and to workers on any machine;
+here each of them finds the run again.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from afstem import codelist, permissions
+from afstem.errors import UsageError
+from afstem.evaluate import Terms, latest_time
+from afstem.intake import Delivery, ExtractSummary
+from afstem.lookup import Citizens, Knowledge
+from afstem.pull import LandedExtract, find_landed
+from afstem.report import publication
+from afstem.settings import Actor, Settings, load_actors, load_settings
+from afstem.sources import is_remote
+from afstem.staging import Plan, RunFolder
+from afstem.store import Store
+from afstem.workers import Workers
+
+FOLDERS_AT_ONCE = 4
+"""So many actors are taken in at the same time where all sources are folders on disk; else `[pull] at_once`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run under way: its plan, its staging folder, and what its steps need to know."""
+
+    plan: Plan
+    folder: RunFolder
+    settings: Settings
+    actors: dict[str, Actor]
+    store: Store
+    workers: Workers
+
+    @classmethod
+    def of_plan(cls, plan: Plan, settings: Settings, store: Store, workers: Workers) -> "Run":
+        actors = load_actors(settings)
+        return cls(
+            plan=plan,
+            folder=RunFolder.of(settings.landing, plan.run_id),
+            settings=settings,
+            actors={actor: actors[actor] for actor in plan.actors if actor in actors},
+            store=store,
+            workers=workers,
+        )
+
+    @cached_property
+    def citizens(self) -> Citizens:
+        return self.store.citizens()
+
+    @cached_property
+    def email_subscribers(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return self.store.email_subscribers(self.plan.as_of)
+
+    @cached_property
+    def codelist(self) -> codelist.Codelist:
+        return codelist.load(self.settings.codelist)
+
+    @cached_property
+    def permissions(self) -> permissions.Permissions:
+        return permissions.load(self.settings.permissions)
+
+    @cached_property
+    def token_key(self) -> bytes:
+        return self.store.token_key()
+
+    def terms(self, actor: Actor) -> Terms:
+        """What the records of one actor are judged by."""
+        return Terms(
+            codelist=self.codelist,
+            zone=self.settings.zone,
+            latest_time=latest_time(self.plan.started_at),
+            knowledge=Knowledge(
+                citizens=self.citizens,
+                relations=self.store.relations(actor.id),
+                email_subscribers=self.email_subscribers,
+                kinds=self.permissions[actor.type],
+                as_of=self.plan.as_of,
+            ),
+        )
+
+    @property
+    def actors_at_once(self) -> int:
+        """So many actors are taken in at the same time."""
+        remote = any(is_remote(actor.source) for actor in self.actors.values())
+        return self.settings.pull.at_once if remote else min(FOLDERS_AT_ONCE, self.settings.pull.at_once)
+
+    def deliveries(self) -> dict[str, Delivery]:
+        """What came of every actor's delivery, by actor id."""
+        return {actor: Delivery.from_json(content) for actor, content in self.folder.deliveries().items()}
+
+    def manifest(self) -> dict[str, Any]:
+        """``run.json`` of this run, once it is settled."""
+        return self.folder.manifest() or publication.manifest_of(self.settings.reports, self.plan.run_id)
+
+    def released(self, actor: str) -> list[LandedExtract]:
+        """The actor's held extracts that this run is asked to let through, from the landing zone.
+
+        Raises `UsageError` for one that is there no more.
+        """
+        if not self.plan.release:
+            return []
+        extracts = []
+        for held in self.store.held_extracts():
+            if held.actor == actor and held.extract_id in self.plan.release:
+                extract = find_landed(actor, held.file, held.sha256, held.created_at, self.settings.landing)
+                if extract is None:
+                    raise UsageError(f"{held.extract_id} is no longer in the landing zone: have it delivered again")
+                extracts.append(extract)
+        return extracts
+
+    def extracts(self) -> list[ExtractSummary]:
+        return [extract for delivery in self.deliveries().values() for extract in delivery.extracts]
+
+
+under_way: dict[Path, Run] = {}
+"""The runs that this process has begun, by staging folder."""
+
+
+def open_run(folder: Path) -> Run:
+    """The run of a staging folder, for a step that is handed no more than the path.
+
+    In the process that began the run it is the same object, with what it knows already and the store it holds.
+    """
+    return under_way.get(folder) or _handed(folder)
+
+
+@lru_cache(maxsize=1)  # what a run knows of a country's citizens is large
+def _handed(folder: Path) -> Run:
+    """A run that another process has begun."""
+    plan = RunFolder(folder).plan()
+    settings = load_settings(plan.config)
+    return Run.of_plan(plan, settings, Store.open(settings.store_url), Workers())
