@@ -8,11 +8,12 @@ changes nothing, and one that died in between is published by the next (`finish_
 """
 
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
+from afstem.cluster import check_cluster, cluster
 from afstem.errors import DiskTrouble, RunError, UsageError, told_without_content
 from afstem.file_lock import StillHeld, held_alone
 from afstem.intake import ExtractSummary, are_held, to_apply, were_read
@@ -35,7 +37,7 @@ from afstem.sources import check_sources
 from afstem.staging import Plan, RunFolder
 from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
 from afstem.taking_in import set_aside, take_in
-from afstem.under_way import Run, open_run, under_way
+from afstem.under_way import Run, configuration, open_run, under_way
 from afstem.value_formats import VALUE_FORMATS
 from afstem.workers import Workers, workers
 
@@ -62,15 +64,20 @@ class Request:
 
 
 @contextmanager
-def begin(request: Request, workers: Workers) -> Iterator[Run]:
+def begin(
+    request: Request, workers: Workers, on_records: Callable[[int], None] = lambda records: None
+) -> Iterator[Run]:
     """Hold the store for one run, finish what an earlier one left behind, and plan this one.
 
+    ``on_records`` hears, from threads, how many more records were judged on a cluster.
     Raises `UsageError` for a faulty configuration and `StoreBusy` when another run or load does not end in time.
     """
     settings = load_settings(request.config)
     actors = load_actors(settings)
     check_keys(settings, actors)
     check_sources(settings, actors)
+    if settings.run.engine == "dask":
+        check_cluster(settings.config)
     unknown = set(request.actors or ()) - set(actors)
     if unknown:
         raise UsageError(f"no such actor in {settings.actors}: {', '.join(sorted(unknown))}")
@@ -98,8 +105,10 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
                 release=release,
                 dry_run=request.dry_run,
                 store=store.name(),
+                configuration=configuration(settings),
             )
-            run = Run.of_plan(plan, settings, store, workers)
+            judges = held.enter_context(_judges(settings, workers, on_records))
+            run = Run.of_plan(plan, settings, store, workers, judges)
             run.folder.begin(plan)
             under_way[run.folder.path] = run
             try:
@@ -108,6 +117,12 @@ def begin(request: Request, workers: Workers) -> Iterator[Run]:
                 del under_way[run.folder.path]
     finally:
         store.close()
+
+
+def _judges(settings: Settings, workers: Workers, on_records: Callable[[int], None]) -> AbstractContextManager[Workers]:
+    if settings.run.engine == "local":
+        return nullcontext(workers)
+    return cluster(settings.run.cluster, os.cpu_count() or 1, settings.run.cluster_seconds, on_records)
 
 
 def _to_release(request: Request, store: Store, actors: tuple[str, ...]) -> tuple[str, ...]:
@@ -330,7 +345,7 @@ def run(
     """
     with ExitStack() as stack:
         beside = stack.enter_context(workers(processes, "fork", on_records)) if processes else Workers()
-        run = stack.enter_context(begin(request, beside))
+        run = stack.enter_context(begin(request, beside, on_records))
         with _timed("take in", run), ThreadPoolExecutor(max_workers=run.actors_at_once) as threads:
             taken_in = {actor: threads.submit(take_in, run, actor) for actor in run.actors}
         for actor, future in taken_in.items():

@@ -55,7 +55,8 @@ def take_in(run: Run, actor_id: str) -> None:
     cannot be reached; `set_aside` records that.
     """
     try:
-        pulled = _pull(run, actor_id)
+        with run.pulling:
+            pulled = _pull(run, actor_id)
     except LoginRefused:
         refused = refuse_login(actor_id, run.plan.started_at)
         _note(run, actor_id, Delivery("delivered", None, (refused, *_judge(run, actor_id, []))))
@@ -77,7 +78,7 @@ def _judge(run: Run, actor_id: str, pulled: list[LandedExtract | LeftExtract]) -
 
 def _judge_each(run: Run, actor_id: str, delivered: list[LandedExtract | LeftExtract]) -> tuple[ExtractSummary, ...]:
     """What comes of each extract of one actor's delivery."""
-    workers = Workers() if _are_harmless(delivered) else run.workers
+    workers = Workers() if _are_harmless(delivered) else run.judges
     applied = run.store.applied_digests(actor_id)
     held: dict[str, ExtractSummary] = {}
     extracts: list[ExtractSummary] = []
@@ -149,7 +150,7 @@ def _survive(run: Run, workers: Workers, extract: LandedExtract) -> ExtractSumma
     """
     for call in (workers.call, workers.call_afresh):
         try:
-            return call(judge, run.folder.path, extract)
+            return call(judge, run.folder.path, replace(extract, token=None))  # which is proved, and said no more
         except WorkerDied as error:
             log.warning("%s: a worker died while it read this extract", extract.extract_id)
             death = error
@@ -164,8 +165,8 @@ def _survive(run: Run, workers: Workers, extract: LandedExtract) -> ExtractSumma
 def judge(run_folder: Path, extract: LandedExtract) -> ExtractSummary:
     """Decode, validate and authorise one landed extract; its verdicts are staged."""
     run = open_run(run_folder)
-    actor, folder = run.actors[extract.actor], run.folder.extract(extract.extract_id)
-    return validate_extract(extract, actor, _terms(run_folder, actor.id), run.token_key, folder, count_records)
+    actor, terms = run.actors[extract.actor], _terms(run_folder, extract.actor)
+    return validate_extract(extract, actor, terms, run.token_key, run.folder, count_records, run.stages_elsewhere)
 
 
 @lru_cache(maxsize=1)  # an actor's extracts come one after the other
@@ -184,7 +185,8 @@ def remember_findings(run_folder: Path, actor_id: str, read: list[str]) -> None:
         for batch in read_batches(run.folder.extract(extract_id) / "findings.arrow", list(KEY))
     )
     before, previous_run = run.store.finding_memory(actor_id), run.store.previous_run_of(actor_id)
-    run.folder.write_memory(actor_id, remember(findings, before, previous_run, run.plan.run_id))
+    memory = remember(findings, before, previous_run, run.plan.run_id)
+    run.folder.write_memory(actor_id, memory, lasting=run.stages_elsewhere)
 
 
 def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:

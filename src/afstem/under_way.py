@@ -4,6 +4,9 @@ Steps are handed no more than the path of the staging folder, by `afstem run`, b
 here each of them finds the run again.
 """
 
+import hashlib
+import threading
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -25,7 +28,10 @@ from afstem.store import Store
 from afstem.workers import Workers
 
 FOLDERS_AT_ONCE = 4
-"""So many actors are taken in at the same time where all sources are folders on disk; else `[pull] at_once`."""
+"""So many actors are pulled at the same time where all sources are folders on disk; else `[pull] at_once`."""
+
+WAITING_AT_ONCE = 256
+"""So many actors may wait for a cluster at the same time, a thread each."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,16 @@ class Run:
     actors: dict[str, Actor]
     store: Store
     workers: Workers
+    """Processes beside this one."""
+    judges: Workers
+    """Who judges extracts: the same, or a cluster."""
+    pulling: AbstractContextManager[object]
+    """Held by who pulls, so that no more do at the same time than may."""
 
     @classmethod
-    def of_plan(cls, plan: Plan, settings: Settings, store: Store, workers: Workers) -> "Run":
+    def of_plan(
+        cls, plan: Plan, settings: Settings, store: Store, workers: Workers, judges: Workers | None = None
+    ) -> "Run":
         actors = load_actors(settings)
         return cls(
             plan=plan,
@@ -49,6 +62,8 @@ class Run:
             actors={actor: actors[actor] for actor in plan.actors if actor in actors},
             store=store,
             workers=workers,
+            judges=judges or workers,
+            pulling=threading.Semaphore(_pulls_at_once(settings, actors)),
         )
 
     @cached_property
@@ -88,9 +103,18 @@ class Run:
 
     @property
     def actors_at_once(self) -> int:
-        """So many actors are taken in at the same time."""
-        remote = any(is_remote(actor.source) for actor in self.actors.values())
-        return self.settings.pull.at_once if remote else min(FOLDERS_AT_ONCE, self.settings.pull.at_once)
+        """So many actors are taken in at the same time: as many as are pulled, for this machine has no more cores.
+
+        Where others judge, their number says nothing, and one who waits for them costs nothing.
+        """
+        if self.judges.is_elsewhere:
+            return min(WAITING_AT_ONCE, max(1, len(self.actors)))
+        return _pulls_at_once(self.settings, self.actors)
+
+    @property
+    def stages_elsewhere(self) -> bool:
+        """Whether what is staged may be staged on another machine."""
+        return self.settings.run.engine != "local"
 
     def deliveries(self) -> dict[str, Delivery]:
         """What came of every actor's delivery, by actor id."""
@@ -137,4 +161,25 @@ def _handed(folder: Path) -> Run:
     """A run that another process has begun."""
     plan = RunFolder(folder).plan()
     settings = load_settings(plan.config)
-    return Run.of_plan(plan, settings, Store.open(settings.store_url), Workers())
+    if configuration(settings) != plan.configuration:
+        raise UsageError(
+            f"a worker reads another configuration than the run: {plan.config}, the files that it names, and what the "
+            "environment lays over it must be the same for both"
+        )
+    store = Store.open(settings.store_url)
+    if store.name() != plan.store:
+        raise UsageError("a worker opens another store than the run: let AFSTEM_STORE__URL be the same for both")
+    return Run.of_plan(plan, settings, store, Workers())
+
+
+def configuration(settings: Settings) -> str:
+    """A digest of what decides how records are judged, but for the store: two machines must read the same."""
+    digest = hashlib.sha256(f"{settings.landing}\0{settings.run.timezone}".encode())
+    for file in (settings.actors, settings.codelist, settings.permissions):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _pulls_at_once(settings: Settings, actors: dict[str, Actor]) -> int:
+    remote = any(is_remote(actor.source) for actor in actors.values())
+    return settings.pull.at_once if remote else min(FOLDERS_AT_ONCE, settings.pull.at_once)
