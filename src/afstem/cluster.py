@@ -8,6 +8,8 @@ Dask may do a call twice: what is called stages its work so that the second time
 passes through Dask, which logs exceptions with all that the call was given: it comes back as what the call returned.
 """
 
+import asyncio
+import concurrent.futures
 import contextlib
 import hashlib
 import logging
@@ -43,6 +45,8 @@ _ON_THIS_MACHINE = {
     "distributed.worker.http.routes": [],
 }
 """Dask's settings for a cluster of our own: its workers may begin processes, and no web page tells of it."""
+
+_SCHEDULER_LOST = "the scheduler of the cluster was lost: nothing was changed, run again"
 
 _making = threading.Lock()
 _beside: Workers | None = None
@@ -90,18 +94,23 @@ class Cluster(Workers):
     def _wait(self, future: "Future") -> Any:
         from distributed import CancelledError, KilledWorker
 
+        # Not `future.result` with a time-out: where one of several times out, it may take the others' results with it.
+        gathering = self._client.gather([future], asynchronous=True)
+        gathered = asyncio.run_coroutine_threadsafe(gathering, self._client.loop.asyncio_loop)
         while True:
             try:
-                return future.result(timeout=ASK_SECONDS)
+                return gathered.result(ASK_SECONDS)[0]
             except TimeoutError:
+                if gathered.done():  # it is no time-out of ours
+                    raise self._fail(_SCHEDULER_LOST) from None
                 self._look_for_workers()
             except KilledWorker:
                 raise self._fail(
                     "the workers of the cluster were killed one after the other, perhaps for want of memory: nothing "
                     "was changed; look into their logs, and run again"
                 ) from None
-            except (CancelledError, OSError):
-                raise self._fail("the scheduler of the cluster was lost: nothing was changed, run again") from None
+            except (CancelledError, concurrent.futures.CancelledError, OSError):
+                raise self._fail(_SCHEDULER_LOST) from None
             except Exception as error:  # noqa: BLE001 - of Dask itself, before or after what it was asked to do
                 raise self._fail(
                     f"a worker of the cluster could not be asked ({type(error).__name__}): is the same afstem "
@@ -153,7 +162,8 @@ def cluster(
     from distributed import Client, LocalCluster
     from distributed.security import Security
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told here, in one line
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told here, in one line
     with contextlib.ExitStack() as stack:
         where: Any = address
         if not address:
