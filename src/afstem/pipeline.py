@@ -363,10 +363,14 @@ def run(
 @contextmanager
 def _timed(name: str, run: Run) -> Iterator[None]:
     """Tell, to those who ask for more, how long a step took."""
-    begin, cpu = time.monotonic(), time.process_time() + run.workers.cpu_seconds
+    begin, cpu = time.monotonic(), _cpu_seconds(run)
     yield
-    cpu_now = time.process_time() + run.workers.cpu_seconds
-    log.info("step %s: %.2f s wall, %.2f s CPU", name, time.monotonic() - begin, cpu_now - cpu)
+    log.info("step %s: %.2f s wall, %.2f s CPU", name, time.monotonic() - begin, _cpu_seconds(run) - cpu)
+
+
+def _cpu_seconds(run: Run) -> float:
+    """What this process and all who work for the run have used."""
+    return time.process_time() + sum(workers.cpu_seconds for workers in {run.workers, run.judges})
 
 
 def summarise_run(manifest: dict[str, Any], reports: Path) -> dict[str, Any]:

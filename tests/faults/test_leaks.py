@@ -444,7 +444,7 @@ def test_an_interrupted_run_tells_nothing(number: signal.Signals, night: Night, 
         extract.write_bytes(extract.read_bytes() * 30)
     command = [sys.executable, "-m", "afstem", "-v", "run", "--json"]
     with subprocess.Popen(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        while not list(workspace.glob("var/landing/.runs/*/extracts/*/accepted.arrow")):
+        while not list(workspace.glob("var/landing/.runs/*/attempts/*/accepted.arrow")):
             assert process.poll() is None
             time.sleep(0.005)
         process.send_signal(number)
