@@ -78,9 +78,9 @@ reference: $(VENV)/dev.stamp  ## Write docs/reference.md anew from the code
 	$(BIN)/python tests/reference_page.py
 
 lock: $(VENV)/dev.stamp  ## Resolve the three locks anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra sources --group build --output-file requirements.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra sources --group dev --output-file requirements-dev.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --constraints requirements-dev.lock pyproject.toml --extra sources --group bench --output-file requirements-bench.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra sources --extra dask --group build --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra sources --extra dask --group dev --output-file requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --constraints requirements-dev.lock pyproject.toml --extra sources --extra dask --group bench --output-file requirements-bench.lock
 
 bench: $(VENV)/bench.stamp  ## Measure beside what others use, write benchmarks/RESULTS.md (OPTIONS="--records 100000": smaller)
 	$(BIN)/python -m benchmarks $(OPTIONS)

@@ -17,7 +17,7 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import as_completed
+from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.settings import (
     PREFECT_SERVER_ANALYTICS_ENABLED,
@@ -26,15 +26,16 @@ from prefect.settings import (
     temporary_settings,
 )
 from prefect.states import Completed
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
-from afstem import clock, pipeline
+from afstem import clock, pipeline, taking_in
 from afstem.discretion import be_discreet
 from afstem.errors import AfstemError, SourceUnavailable, told_without_content
 from afstem.orchestration.artifacts import Teller
 from afstem.orchestration.form import ActorId, ConfigPath, ExtractId, as_ids, as_path
 from afstem.orchestration.store_limit import one_at_a_time
+from afstem.under_way import open_run
 from afstem.workers import workers
 
 WITHOUT_A_SERVER = {
@@ -45,9 +46,6 @@ WITHOUT_A_SERVER = {
     PREFECT_SERVER_LOGGING_LEVEL: "CRITICAL",
 }
 """Prefect's settings for a run from a shell; where PREFECT_API_URL names a server, they do nothing."""
-
-TASK_RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4)
-"""Four actors at once: pulling waits for the network, judging uses a core."""
 
 
 def _is_transient(_: "Task[..., Any]", __: TaskRun, state: State) -> bool:
@@ -69,35 +67,35 @@ def _is_transient(_: "Task[..., Any]", __: TaskRun, state: State) -> bool:
 @told_without_content()
 def take_in(run_folder: str, actor: str) -> None:
     """Pull and judge one actor's extracts; the verdicts are staged in the run's folder."""
-    pipeline.take_in(pipeline.open_run(Path(run_folder)), actor)
+    taking_in.take_in(open_run(Path(run_folder)), actor)
 
 
 @task(name="reconcile", cache_policy=NO_CACHE, persist_result=False)
 @told_without_content()
 def reconcile(run_folder: str) -> None:
     """Decide which record wins for every citizen and contact type."""
-    pipeline.reconcile(pipeline.open_run(Path(run_folder)))
+    pipeline.reconcile(open_run(Path(run_folder)))
 
 
 @task(name="prepare report", cache_policy=NO_CACHE, persist_result=False)
 @told_without_content()
 def prepare_report(run_folder: str) -> None:
     """Build the report beside its final place, before anything is changed."""
-    pipeline.prepare_report(pipeline.open_run(Path(run_folder)))
+    pipeline.prepare_report(open_run(Path(run_folder)))
 
 
 @task(name="apply", cache_policy=NO_CACHE, persist_result=False)
 @told_without_content()
 def apply(run_folder: str) -> None:
     """Change the store in one transaction."""
-    pipeline.apply(pipeline.open_run(Path(run_folder)))
+    pipeline.apply(open_run(Path(run_folder)))
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
 @told_without_content()
 def publish(run_folder: str) -> None:
     """Give the report its name."""
-    pipeline.publish(pipeline.open_run(Path(run_folder)))
+    pipeline.publish(open_run(Path(run_folder)))
 
 
 def _name_by_date() -> str:
@@ -108,7 +106,6 @@ def _name_by_date() -> str:
 @flow(
     name="reconcile",
     flow_run_name=_name_by_date,
-    task_runner=TASK_RUNNER,
     persist_result=False,
 )
 def reconcile_contacts(
@@ -140,12 +137,18 @@ def reconcile_contacts(
         ):
             folder = str(run.folder.path)
             teller = Teller(len(run.actors) + 4)
-            actor_of = {take_in.submit(folder, actor): actor for actor in run.actors}
-            for future in as_completed(list(actor_of)):
-                trouble = future.result(raise_on_failure=False)
-                if isinstance(trouble, BaseException):
-                    pipeline.set_aside(run, actor_of[future], trouble)
-                teller.step_done(f"took in {actor_of[future]}")
+            # A runner of this run's own: what the configuration says is not known before.
+            runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=run.actors_at_once)
+            with runner as threads:
+                given = {actor: {"run_folder": folder, "actor": actor} for actor in run.actors}
+                actor_of: dict[PrefectFuture[Any], str] = {
+                    threads.submit(take_in, parameters): actor for actor, parameters in given.items()
+                }
+                for future in as_completed(list(actor_of)):
+                    trouble = future.result(raise_on_failure=False)
+                    if isinstance(trouble, BaseException):
+                        taking_in.set_aside(run, actor_of[future], trouble)
+                    teller.step_done(f"took in {actor_of[future]}")
             for step in (reconcile, prepare_report, apply, publish):
                 step(folder)
                 teller.step_done(step.name)

@@ -142,6 +142,42 @@ def test_what_is_to_be_released_reaches_the_run(flow: ModuleType, monkeypatch: p
     assert asked == [pipeline.Request(Path("afstem.toml"), AS_OF, dry_run=True, release=("a-kasse-01-0123456789ab",))]
 
 
+@pytest.mark.parametrize(
+    ("source", "at_once", "threads"),
+    [
+        ("extracts/star", 1, 1),
+        ("extracts/star", 16, 4),
+        ("https://localhost/star/", 3, 3),
+        ("https://localhost/star/", 16, 16),
+    ],
+)
+def test_as_many_actors_at_once_as_the_configuration_says(
+    flow: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str, at_once: int, threads: int
+) -> None:
+    """The same for the flow as for the command."""
+    workspace = copy_of_sample_data(tmp_path / "workspace")
+    (workspace / "afstem.toml").write_text((workspace / "afstem.toml").read_text() + f"\n[pull]\nat_once = {at_once}\n")
+    actors = (workspace / "actors.toml").read_text()
+    (workspace / "actors.toml").write_text(actors.replace('"extracts/star"', f'"{source}"'))
+    given = []
+
+    class EnoughError(Exception):
+        pass
+
+    def thread_pool(max_workers: int) -> None:
+        given.append(max_workers)
+        raise EnoughError
+
+    monkeypatch.setattr(flow, "ThreadPoolTaskRunner", thread_pool)
+    monkeypatch.setattr(pipeline, "ThreadPoolExecutor", thread_pool)
+    monkeypatch.setattr(flow, "Teller", lambda steps: None)
+    with disable_run_logger(), pytest.raises(InternalError, match="EnoughError"):
+        flow.reconcile_contacts.fn(str(workspace / "afstem.toml"), AS_OF)
+    with pytest.raises(InternalError, match="EnoughError"):
+        pipeline.run(pipeline.Request(workspace / "afstem.toml", AS_OF))
+    assert given == [threads] * 2
+
+
 def test_wrong_usage_from_a_shell_is_one_line_and_exit_code_2(
     flow: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

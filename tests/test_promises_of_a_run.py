@@ -19,7 +19,7 @@ from report_numbers import read_page
 from test_sample_data import SAMPLE_DATA
 from whole_run import AS_OF, load_and_run, read_store, run_again, what_happened
 
-from afstem import pipeline
+from afstem import pipeline, taking_in
 from afstem.errors import LoginRefused
 from afstem.report import publication
 from afstem.report.history import past_runs
@@ -279,14 +279,14 @@ def test_a_file_that_vanishes_makes_its_actor_unavailable(workspace: Path, monke
 
 def test_one_actors_bug_stops_no_other(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
-    judge = pipeline.validate_extract
+    judge = taking_in.validate_extract
 
     def broken_for_star(landed: Any, *rest: Any) -> Any:
         if landed.actor == "star":
             raise KeyError("0207901231")
         return judge(landed, *rest)
 
-    monkeypatch.setattr(pipeline, "validate_extract", broken_for_star)
+    monkeypatch.setattr(taking_in, "validate_extract", broken_for_star)
     summary = run_again(workspace)
     assert set(summary["unavailable"]) == {"star", "kommune-013"}
     assert summary["outcomes"]["applied"] > 1000
@@ -297,14 +297,14 @@ def test_a_source_that_does_not_let_us_in_is_1012(
     workspace: Path, summary: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
-    pull = pipeline.pull
+    pull = taking_in.pull
 
     def refused_for_star(actor: Any, *rest: Any) -> Any:
         if actor.id == "star":
             raise LoginRefused
         return pull(actor, *rest)
 
-    monkeypatch.setattr(pipeline, "pull", refused_for_star)
+    monkeypatch.setattr(taking_in, "pull", refused_for_star)
     refused = run_again(workspace)
     assert refused["findings"]["1012"] == summary["findings"]["1012"] + 1
     [extract] = [extract for extract in refused["extracts"] if extract["actor"] == "star"]

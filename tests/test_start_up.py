@@ -12,6 +12,8 @@ from test_sample_data import SAMPLE_DATA
 HEAVY = {
     "alembic",
     "babel",
+    "dask",
+    "distributed",
     "jinja2",
     "numpy",
     "pandas",
@@ -56,7 +58,7 @@ def test_the_steps_of_a_run_import_only_what_every_run_needs(tmp_path: Path) -> 
     assert waited_for == {"numpy", "phonenumbers", "pyarrow", "pydantic", "sqlalchemy"}
 
 
-def test_no_command_imports_prefect_or_pandas(tmp_path: Path) -> None:
+def test_no_command_imports_prefect_pandas_or_dask(tmp_path: Path) -> None:
     shutil.copytree(SAMPLE_DATA, tmp_path / "work", ignore=shutil.ignore_patterns("var", "reports"))
     for words in (
         ("reference", "load", "reference"),
@@ -66,4 +68,4 @@ def test_no_command_imports_prefect_or_pandas(tmp_path: Path) -> None:
     ):
         imported = heavy_after("from afstem.cli import main; main()", *words, cwd=tmp_path / "work")
         assert "pyarrow" in imported or words == ("runs",)
-        assert not imported & {"pandas", "prefect"}, words
+        assert not imported & {"dask", "distributed", "pandas", "prefect"}, words

@@ -43,8 +43,8 @@ RUN = """
     import json, sys
     from datetime import date
     from pathlib import Path
-    from afstem import pipeline, settlement
-    pipeline.WORTH_A_WORKER = 0  # the sample is so small that it would be judged without them
+    from afstem import pipeline, settlement, taking_in
+    taking_in.WORTH_A_WORKER = 0  # the sample is so small that it would be judged without them
     settlement.RECORDS_PER_RANGE = 300
     if __name__ == "__main__":
         heard = []

@@ -157,7 +157,7 @@ def _configured(settings: Settings) -> tuple[Patient, list[Remark]]:
     if not actors and not remarks:
         says = f"{settings.actors} names no actor"
         remarks.append(Remark("configuration", "warning", says, "add an [[actor]]; docs/reference.md has its keys"))
-    well = Remark("configuration", "well", f"{settings.config}, {len(actors):,} actors, {settings.timezone}")
+    well = Remark("configuration", "well", f"{settings.config}, {len(actors):,} actors, {settings.run.timezone}")
     return Patient(settings, actors, store), remarks or [well]
 
 

@@ -9,6 +9,7 @@ command with one line; everything else is a bug and rises.
         ├── StoreBusy     exit 1   another run or load holds the store
         ├── StoreFailed   exit 1   the database refuses, fails or cannot be reached
         ├── WorkerDied    exit 1   a worker process was killed, but not by a file that it was reading
+        ├── ClusterFailed exit 1  the cluster cannot be reached, is not as it should be, or lost its workers
         ├── DiskTrouble   exit 1   a disk is full, read-only or broken, or a folder not ours to write into
         └── InternalError exit 1   a bug
     Unreadable            (no exit) a whole extract cannot be read: becomes the finding 1014, stops nothing
@@ -68,6 +69,10 @@ class WorkerDied(RunError):
     def killed_from_outside(self) -> bool:
         """By a person, or by the system for want of memory, but not by what it was doing."""
         return self._by in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
+
+
+class ClusterFailed(RunError):
+    """The cluster cannot be reached, is not set up as it should be, or its workers were lost."""
 
 
 class DiskTrouble(RunError):

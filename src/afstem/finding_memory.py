@@ -59,7 +59,11 @@ def remember(findings: Iterable[pa.Table], before: pa.Table, previous_run: str |
     was written) cannot be recognised again and are left out.
     """
     batches = [batch.select(KEY).filter(pc.is_valid(batch["cpr_token"])) for batch in findings]
-    found = pa.concat_tables([MEMORY_SCHEMA.empty_table().select(KEY), *batches]).group_by(list(KEY)).aggregate([])
+    found = (
+        pa.concat_tables([MEMORY_SCHEMA.empty_table().select(KEY), *batches])
+        .group_by(list(KEY), use_threads=False)
+        .aggregate([])
+    )  # in the order in which they were found
     found = found.set_column(1, "contact_type", pc.fill_null(found["contact_type"], ""))
     in_a_row = before.filter(pc.equal(before["last_seen_run"], pa.scalar(previous_run, pa.string())))
     place = pc.index_in(_key(found), value_set=_key(in_a_row))

@@ -1,13 +1,12 @@
 """Intake: one actor's delivery, from its source to staged verdicts (pull, decode, validate, authorise).
 
 Nothing here depends on another actor, so intakes run side by side, on any machine that sees the landing zone and the
-store, and an intake that is repeated writes the same files again.
+store, and an intake that is repeated adds nothing.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -23,13 +22,13 @@ from afstem.errors import RunError, Unreadable
 from afstem.evaluate import Judged, Terms, evaluate
 from afstem.hold import Excess
 from afstem.notices import NOTICE_SCHEMA, notice_rows, take_notice
-from afstem.private_files import private_folder
+from afstem.private_files import remove_folder
 from afstem.pull import LandedExtract, LeftExtract
 from afstem.reconcile import CANDIDATE_SCHEMA, contact_numbers
 from afstem.rules import NOTICE_OF_CODE, RULE_OF_CODE
 from afstem.schema import NO_TIME, ContactType, record_schema
 from afstem.settings import Actor
-from afstem.staging import PrivateArrow
+from afstem.staging import PrivateArrow, RunFolder
 from afstem.text_bytes import Ints
 from afstem.text_keys import text_keys
 from afstem.workers import limited
@@ -208,25 +207,29 @@ def validate_extract(
     actor: Actor,
     terms: Terms,
     token_key: bytes,
-    folder: Path,
+    staged: RunFolder,
     on_records: Callable[[int], None] = lambda records: None,
+    lasting: bool = False,
 ) -> ExtractSummary:
-    """Judge every record of a landed extract and stage the verdicts in ``folder``.
+    """Judge every record of a landed extract and stage the verdicts, unless that was done already.
 
     ``on_records`` hears how many more records are done. An extract that turns out unreadable, even half-way, or costs
-    more than a file may, is refused whole and leaves nothing staged.
+    more than a file may, is refused whole and leaves nothing staged. ``lasting`` brings the verdicts to disk.
     """
-    if folder.exists():
-        shutil.rmtree(folder)
-    private_folder(folder)
+    if summary := staged.summary(landed.extract_id):
+        return replace(ExtractSummary.from_json(summary), file=landed.file)
+    attempt = staged.begin_attempt(landed.extract_id)
     try:
         with limited(landed.bytes):
-            return _stage(landed, actor, terms, token_key, folder, on_records)
+            judged = _stage(landed, actor, terms, token_key, attempt, on_records)
     except Unreadable as unreadable:
         reason = unreadable.reason
     except MemoryError:
         reason = TOO_COSTLY
-    shutil.rmtree(folder)
+    else:
+        staged.end_attempt(attempt, landed.extract_id, judged.to_json(), lasting=lasting)
+        return judged
+    remove_folder(attempt)
     return refuse(landed, 1014, reason)
 
 

@@ -8,79 +8,44 @@ changes nothing, and one that died in between is published by the next (`finish_
 """
 
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from afstem import balance, clock, codelist, permissions, settlement
 from afstem.clock import microseconds
-from afstem.errors import (
-    AfstemError,
-    DiskTrouble,
-    InternalError,
-    LoginRefused,
-    ManifestRefused,
-    RunError,
-    SourceUnavailable,
-    UsageError,
-    WorkerDied,
-    said,
-    told_without_content,
-)
-from afstem.evaluate import Terms, latest_time
+from afstem.cluster import check_cluster, cluster
+from afstem.errors import DiskTrouble, RunError, UsageError, told_without_content
 from afstem.file_lock import StillHeld, held_alone
-from afstem.finding_memory import KEY, remember
-from afstem.hold import reasons_to_hold
-from afstem.intake import (
-    BREAKS_READER,
-    TOO_COSTLY,
-    Delivery,
-    ExtractSummary,
-    are_held,
-    refuse,
-    refuse_left,
-    refuse_login,
-    summarise,
-    to_apply,
-    validate_extract,
-    were_read,
-)
+from afstem.intake import ExtractSummary, are_held, to_apply, were_read
 from afstem.logs import about_run
-from afstem.lookup import Citizens, Knowledge
 from afstem.metrics import metrics_of_run
 from afstem.private_files import lasting_folder
-from afstem.pull import LandedExtract, LeftExtract, find_landed, pull
 from afstem.report import publication
 from afstem.report.folder import write_findings, write_records
 from afstem.report.manifest import STATE_TOLD, build_manifest, changes_told
 from afstem.report.seal import last_link, seal_report
 from afstem.schema import Change, ContactType
-from afstem.settings import Actor, Settings, check_keys, load_actors, load_settings
+from afstem.settings import Settings, check_keys, load_actors, load_settings
 from afstem.sharing import notice_shared
-from afstem.sources import check_sources, is_remote
-from afstem.staging import Plan, RunFolder, read_batches
+from afstem.sources import check_sources
+from afstem.staging import Plan, RunFolder
 from afstem.store import AppliedCounts, ExtractRow, RunRow, Store
+from afstem.taking_in import set_aside, take_in
+from afstem.under_way import Run, configuration, open_run, under_way
 from afstem.value_formats import VALUE_FORMATS
-from afstem.workers import Workers, count_records, workers
+from afstem.workers import Workers, workers
 
 log = logging.getLogger(__name__)
 
 WAIT_FOR_STORE = timedelta(minutes=10)
-
-WORTH_A_WORKER = 100_000
-"""Bytes of a delivery that is judged in less time than a worker takes to hear of it."""
-
-FOLDERS_AT_ONCE = 4
-"""So many actors are taken in at the same time where all sources are folders on disk; else `[pull] at_once`."""
 
 
 @dataclass(frozen=True)
@@ -100,109 +65,31 @@ class Request:
     release: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run under way: its plan, its staging folder, and what its steps need to know."""
-
-    plan: Plan
-    folder: RunFolder
-    settings: Settings
-    actors: dict[str, Actor]
-    store: Store
-    workers: Workers
-
-    @classmethod
-    def of_plan(cls, plan: Plan, settings: Settings, store: Store, workers: Workers) -> "Run":
-        actors = load_actors(settings)
-        return cls(
-            plan=plan,
-            folder=RunFolder.of(settings.landing, plan.run_id),
-            settings=settings,
-            actors={actor: actors[actor] for actor in plan.actors if actor in actors},
-            store=store,
-            workers=workers,
-        )
-
-    @cached_property
-    def citizens(self) -> Citizens:
-        return self.store.citizens()
-
-    @cached_property
-    def email_subscribers(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return self.store.email_subscribers(self.plan.as_of)
-
-    @cached_property
-    def codelist(self) -> codelist.Codelist:
-        return codelist.load(self.settings.codelist)
-
-    @cached_property
-    def permissions(self) -> permissions.Permissions:
-        return permissions.load(self.settings.permissions)
-
-    @cached_property
-    def token_key(self) -> bytes:
-        return self.store.token_key()
-
-    def terms(self, actor: Actor) -> Terms:
-        """What the records of one actor are judged by."""
-        return Terms(
-            codelist=self.codelist,
-            zone=self.settings.zone,
-            latest_time=latest_time(self.plan.started_at),
-            knowledge=Knowledge(
-                citizens=self.citizens,
-                relations=self.store.relations(actor.id),
-                email_subscribers=self.email_subscribers,
-                kinds=self.permissions[actor.type],
-                as_of=self.plan.as_of,
-            ),
-        )
-
-    def deliveries(self) -> dict[str, Delivery]:
-        """What came of every actor's delivery, by actor id."""
-        return {actor: Delivery.from_json(content) for actor, content in self.folder.deliveries().items()}
-
-    def manifest(self) -> dict[str, Any]:
-        """``run.json`` of this run, once it is settled."""
-        return self.folder.manifest() or publication.manifest_of(self.settings.reports, self.plan.run_id)
-
-    def released(self, actor: str) -> list[LandedExtract]:
-        """The actor's held extracts that this run is asked to let through, from the landing zone.
-
-        Raises `UsageError` for one that is there no more.
-        """
-        if not self.plan.release:
-            return []
-        extracts = []
-        for held in self.store.held_extracts():
-            if held.actor == actor and held.extract_id in self.plan.release:
-                extract = find_landed(actor, held.file, held.sha256, held.created_at, self.settings.landing)
-                if extract is None:
-                    raise UsageError(f"{held.extract_id} is no longer in the landing zone: have it delivered again")
-                extracts.append(extract)
-        return extracts
-
-    def extracts(self) -> list[ExtractSummary]:
-        return [extract for delivery in self.deliveries().values() for extract in delivery.extracts]
-
-
 @contextmanager
-def begin(request: Request, workers: Workers) -> Iterator[Run]:
+def begin(
+    request: Request, workers: Workers, on_records: Callable[[int], None] = lambda records: None
+) -> Iterator[Run]:
     """Hold the store for one run, finish what an earlier one left behind, and plan this one.
 
+    ``on_records`` hears, from threads, how many more records were judged on a cluster.
     Raises `UsageError` for a faulty configuration and `StoreBusy` when another run or load does not end in time.
     """
     settings = load_settings(request.config)
-    with metrics_of_run(settings, dry_run=request.dry_run) as note, _begun(request, settings, workers) as run:
+    with (
+        metrics_of_run(settings, dry_run=request.dry_run) as note,
+        _begun(request, settings, workers, on_records) as run,
+    ):
         yield run
         note(run.manifest, run.store)
 
 
 @contextmanager
-def _begun(request: Request, settings: Settings, workers: Workers) -> Iterator[Run]:
+def _begun(request: Request, settings: Settings, workers: Workers, on_records: Callable[[int], None]) -> Iterator[Run]:
     actors = load_actors(settings)
     check_keys(settings, actors)
     check_sources(settings, actors)
+    if settings.run.engine == "dask":
+        check_cluster(settings.config)
     unknown = set(request.actors or ()) - set(actors)
     if unknown:
         raise UsageError(f"no such actor in {settings.actors}: {', '.join(sorted(unknown))}")
@@ -230,18 +117,26 @@ def _begun(request: Request, settings: Settings, workers: Workers) -> Iterator[R
                 release=release,
                 dry_run=request.dry_run,
                 store=store.name(),
+                configuration=configuration(settings),
             )
-            run = Run.of_plan(plan, settings, store, workers)
+            judges = held.enter_context(_judges(settings, workers, on_records))
+            run = Run.of_plan(plan, settings, store, workers, judges)
             run.folder.begin(plan)
-            _under_way[run.folder.path] = run
+            under_way[run.folder.path] = run
             try:
                 with about_run(plan.run_id):
                     log.info("judging as of %s", plan.as_of)
                     yield run
             finally:
-                del _under_way[run.folder.path]
+                del under_way[run.folder.path]
     finally:
         store.close()
+
+
+def _judges(settings: Settings, workers: Workers, on_records: Callable[[int], None]) -> AbstractContextManager[Workers]:
+    if settings.run.engine == "local":
+        return nullcontext(workers)
+    return cluster(settings.run.cluster, os.cpu_count() or 1, settings.run.cluster_seconds, on_records)
 
 
 def _to_release(request: Request, store: Store, actors: tuple[str, ...]) -> tuple[str, ...]:
@@ -275,187 +170,6 @@ def _make_folders(settings: Settings) -> None:
             if trouble := DiskTrouble.of(error):
                 raise trouble from None
             raise UsageError(f"{settings.config}: paths.{key}: {folder} cannot be used: {error.strerror}") from None
-
-
-_under_way: dict[Path, Run] = {}
-"""The runs that this process has begun, by staging folder."""
-
-
-def open_run(folder: Path) -> Run:
-    """The run of a staging folder, for a step that is handed no more than the path.
-
-    In the process that began the run it is the same object, with what it knows already and the store it holds.
-    """
-    return _under_way.get(folder) or _handed(folder)
-
-
-@lru_cache(maxsize=1)  # what a run knows of a country's citizens is large
-def _handed(folder: Path) -> Run:
-    """A run that another process has begun."""
-    plan = RunFolder(folder).plan()
-    settings = load_settings(plan.config)
-    return Run.of_plan(plan, settings, Store.open(settings.store_url), Workers())
-
-
-@told_without_content()
-def take_in(run: Run, actor_id: str) -> None:
-    """Pull, decode, validate and authorise one actor's delivery; its verdicts are staged.
-
-    Pulling waits for the network in this thread, judging is for a worker. Raises `SourceUnavailable` where the source
-    cannot be reached; `set_aside` records that.
-    """
-    try:
-        pulled = _pull(run, actor_id)
-    except LoginRefused:
-        refused = refuse_login(actor_id, run.plan.started_at)
-        _note(run, actor_id, Delivery("delivered", None, (refused, *_judge(run, actor_id, []))))
-        return
-    _note(run, actor_id, Delivery("delivered" if pulled else "nothing", None, _judge(run, actor_id, pulled)))
-
-
-def _pull(run: Run, actor_id: str) -> list[LandedExtract | LeftExtract]:
-    aside = run.folder.landed if run.plan.dry_run else None
-    return pull(run.actors[actor_id], run.settings.landing, run.plan.started_at, aside, run.settings.pull)
-
-
-def _judge(run: Run, actor_id: str, pulled: list[LandedExtract | LeftExtract]) -> tuple[ExtractSummary, ...]:
-    """Judge what an actor has delivered, and what of it is to be released though it delivers it no more."""
-    again = {extract.sha256 for extract in pulled if isinstance(extract, LandedExtract)}
-    delivered = [*pulled, *(extract for extract in run.released(actor_id) if extract.sha256 not in again)]
-    return _judge_each(run, actor_id, delivered) if delivered else ()
-
-
-def _judge_each(run: Run, actor_id: str, delivered: list[LandedExtract | LeftExtract]) -> tuple[ExtractSummary, ...]:
-    """What comes of each extract of one actor's delivery."""
-    workers = Workers() if _are_harmless(delivered) else run.workers
-    applied = run.store.applied_digests(actor_id)
-    held: dict[str, ExtractSummary] = {}
-    extracts: list[ExtractSummary] = []
-    for extract in delivered:
-        if isinstance(extract, LeftExtract):
-            summary = refuse_left(extract)
-        elif extract.sha256 in applied:
-            summary = summarise(extract, "already-applied")
-        elif extract.sha256 in held:
-            summary = summarise(extract, "held", hold=held[extract.sha256].hold)
-        else:
-            summary = _judge_unless_refused(run, workers, extract)
-            if summary.state == "read":
-                summary = _hold(run, summary)
-                if summary.state == "held":
-                    held[extract.sha256] = summary
-                else:
-                    applied.add(extract.sha256)
-        extracts.append(summary)
-    if read := were_read(extracts):  # a night without a delivery says nothing about the findings of the night before
-        workers.call(remember_findings, run.folder.path, actor_id, [extract.extract_id for extract in read])
-    return tuple(extracts)
-
-
-def _judge_unless_refused(run: Run, workers: Workers, extract: LandedExtract) -> ExtractSummary:
-    """Judge one extract of an actor that may write, and that has proved, where it is to, that it sent it."""
-    actor = run.actors[extract.actor]
-    if not permissions.has_any_access(run.permissions, actor.type):
-        return refuse(extract, 1013)
-    if actor.login == "manifest":
-        from afstem.manifests import prove  # most actors sign nothing
-
-        try:
-            manifest = prove(extract.token, actor, extract.sha256, run.plan.started_at, extract.created_at)
-        except ManifestRefused as refused:
-            return refuse(extract, refused.code, refused.reason)
-        extract = replace(extract, created_at=manifest.created_at, records=manifest.records)
-    return _survive(run, workers, extract)
-
-
-def _hold(run: Run, extract: ExtractSummary) -> ExtractSummary:
-    """Hold an extract that looks like a mistake, unless it is released (SPEC 5.4)."""
-    rejected = sum(tally.rejected for tally in extract.tallies)
-    last_applied = run.store.last_applied(extract.actor, extract.sha256)
-    reasons = reasons_to_hold(extract.records, extract.removals, rejected, last_applied, run.settings.hold)
-    if extract.extract_id in run.plan.release:
-        return replace(extract, hold=reasons, released=True)
-    return replace(extract, hold=reasons, state="held" if reasons else "read")
-
-
-def _are_harmless(delivered: list[LandedExtract | LeftExtract]) -> bool:
-    """Whether extracts may be judged in this process: little text, which is no more than it looks.
-
-    What is packed holds a thousand times its size, and Arrow reads Parquet in C++, where a broken file may be the death
-    of the process.
-    """
-    landed = [extract for extract in delivered if isinstance(extract, LandedExtract)]
-    return sum(extract.bytes for extract in landed) <= WORTH_A_WORKER and all(
-        extract.path.name.endswith((".csv", ".jsonl")) for extract in landed
-    )
-
-
-def _survive(run: Run, workers: Workers, extract: LandedExtract) -> ExtractSummary:
-    """Judge one extract, though it may be the death of the worker that reads it.
-
-    A worker may be killed for no fault of the file, or die of what an earlier one did to it, so a new one tries again,
-    unless the first ran out of time. A file that two have died of is refused; where they were killed from outside,
-    `SourceUnavailable`: the next run tries again.
-    """
-    for call in (workers.call, workers.call_afresh):
-        try:
-            return call(judge, run.folder.path, extract)
-        except WorkerDied as error:
-            of = {"actor": extract.actor, "extract": extract.extract_id}
-            log.warning("%s: a worker died while it read this extract", extract.extract_id, extra=of)
-            death = error
-            if death.out_of_time:
-                return refuse(extract, 1014, TOO_COSTLY)
-    if death.killed_from_outside:
-        raise SourceUnavailable("worker-killed", transient=False)
-    return refuse(extract, 1014, BREAKS_READER)
-
-
-@told_without_content()
-def judge(run_folder: Path, extract: LandedExtract) -> ExtractSummary:
-    """Decode, validate and authorise one landed extract; its verdicts are staged."""
-    run = open_run(run_folder)
-    actor, folder = run.actors[extract.actor], run.folder.extract(extract.extract_id)
-    return validate_extract(extract, actor, _terms(run_folder, actor.id), run.token_key, folder, count_records)
-
-
-@lru_cache(maxsize=1)  # an actor's extracts come one after the other
-def _terms(run_folder: Path, actor_id: str) -> Terms:
-    run = open_run(run_folder)
-    return run.terms(run.actors[actor_id])
-
-
-@told_without_content()
-def remember_findings(run_folder: Path, actor_id: str, read: list[str]) -> None:
-    """Stage what is remembered of an actor's findings after this run; ``read`` are the ids of its extracts."""
-    run = open_run(run_folder)
-    findings = (
-        batch
-        for extract_id in read
-        for batch in read_batches(run.folder.extract(extract_id) / "findings.arrow", list(KEY))
-    )
-    before, previous_run = run.store.finding_memory(actor_id), run.store.previous_run_of(actor_id)
-    run.folder.write_memory(actor_id, remember(findings, before, previous_run, run.plan.run_id))
-
-
-def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:
-    """Record that an actor could not be taken in; the others go on, and the next run tries again.
-
-    What is to be released of a source that cannot be reached is taken in all the same. Raises an `AfstemError` again: a
-    store that failed or records that were lost are not the actor's trouble. A bug that one delivery brings out is.
-    """
-    if isinstance(trouble, AfstemError) and not isinstance(trouble, InternalError):
-        raise trouble
-    of = {"actor": actor_id, "reason": said(trouble)}
-    log.warning("%s: unavailable: %s", actor_id, said(trouble), extra=of)
-    if isinstance(trouble, SourceUnavailable):
-        _note(run, actor_id, Delivery("unavailable", trouble.reason, _judge(run, actor_id, [])))
-    else:
-        _note(run, actor_id, Delivery("unavailable", "internal-error", ()))
-
-
-def _note(run: Run, actor_id: str, delivery: Delivery) -> None:
-    run.folder.write_delivery(actor_id, delivery.to_json())
 
 
 @told_without_content()
@@ -645,8 +359,8 @@ def run(
     """
     with ExitStack() as stack:
         beside = stack.enter_context(workers(processes, "fork", on_records)) if processes else Workers()
-        run = stack.enter_context(begin(request, beside))
-        with _timed("take in", run), ThreadPoolExecutor(max_workers=_at_once(run)) as threads:
+        run = stack.enter_context(begin(request, beside, on_records))
+        with _timed("take in", run), ThreadPoolExecutor(max_workers=run.actors_at_once) as threads:
             taken_in = {actor: threads.submit(take_in, run, actor) for actor in run.actors}
         for actor, future in taken_in.items():
             if trouble := future.exception():
@@ -666,19 +380,22 @@ def _logged(summary: dict[str, Any]) -> dict[str, Any]:
     return {key: summary[key] for key in ("status", "records")}
 
 
-def _at_once(run: Run) -> int:
-    remote = any(is_remote(actor.source) for actor in run.actors.values())
-    return run.settings.pull.at_once if remote else min(FOLDERS_AT_ONCE, run.settings.pull.at_once)
-
-
 @contextmanager
 def _timed(name: str, run: Run) -> Iterator[None]:
     """Tell, to those who ask for more, how long a step took."""
-    begin, cpu = time.monotonic(), time.process_time() + run.workers.cpu_seconds
+    begin, cpu = time.monotonic(), _cpu_seconds(run)
     yield
-    cpu_now = time.process_time() + run.workers.cpu_seconds
-    took = {"step": name, "seconds": round(time.monotonic() - begin, 3), "cpu_seconds": round(cpu_now - cpu, 3)}
+    took = {
+        "step": name,
+        "seconds": round(time.monotonic() - begin, 3),
+        "cpu_seconds": round(_cpu_seconds(run) - cpu, 3),
+    }
     log.info("step %(step)s: %(seconds).2f s wall, %(cpu_seconds).2f s CPU", took, extra=took)
+
+
+def _cpu_seconds(run: Run) -> float:
+    """What this process and all who work for the run have used."""
+    return time.process_time() + sum(workers.cpu_seconds for workers in {run.workers, run.judges})
 
 
 def summarise_run(manifest: dict[str, Any], reports: Path) -> dict[str, Any]:

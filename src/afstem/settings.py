@@ -58,6 +58,12 @@ class PathSettings(_Strict):
 class RunSettings(_Strict):
     timezone: str = "Europe/Copenhagen"
     """The service's: of the as-of date, and of times in extracts that bring no offset."""
+    engine: Literal["local", "dask"] = "local"
+    """Where extracts are judged: in processes on this machine, or on those of a Dask cluster."""
+    cluster: Annotated[str, Field(pattern=r"^((tcp|tls)://[^@/]+:\d+)?$")] = ""
+    """The address of the cluster's scheduler; left out: a cluster on this machine, which the run starts and ends."""
+    cluster_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """So long it is waited for the scheduler and for a worker, at the beginning and whenever there is none."""
 
 
 class HoldSettings(_Strict):
@@ -132,7 +138,7 @@ class Settings:
     reports: Path
     codelist: Path
     permissions: Path
-    timezone: str
+    run: RunSettings
     hold: HoldSettings
     pull: PullSettings
     deadline: str | None
@@ -141,7 +147,7 @@ class Settings:
 
     @property
     def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.timezone)
+        return ZoneInfo(self.run.timezone)
 
 
 class ActorUser(_Strict):
@@ -210,7 +216,7 @@ def load_settings(config: Path, environment: Mapping[str, str] | None = None) ->
         reports=(folder / file.paths.reports).resolve(),
         codelist=_chosen_or_shipped(file.paths.codelist, folder, "kontaktdatatype.toml"),
         permissions=_chosen_or_shipped(file.paths.permissions, folder, "permissions.toml"),
-        timezone=file.run.timezone,
+        run=file.run,
         hold=file.hold,
         pull=_with_absolute_paths(file.pull, folder),
         deadline=file.report.deadline,

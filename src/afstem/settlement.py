@@ -308,9 +308,11 @@ def _write_outcomes(folder: RunFolder, name: str, tables: Iterable[pa.Table]) ->
 
 def _accepted_outcomes(candidates: pa.Table, settlement: Settlement, case: Case) -> pa.Table:
     extract, contact_types = _extract_and_type(candidates, case)
+    # Each actor once, or Parquet gives up the dictionary: the file is larger, and its bytes depend on who writes it.
+    actors, place_of_actor = np.unique([extract.actor for extract in case.extracts], return_inverse=True)
     return pa.table(
         {
-            "actor": _told(extract, [extract.actor for extract in case.extracts]),
+            "actor": _told(place_of_actor[extract], actors.tolist()),
             "extract_id": _told(extract, [extract.extract_id for extract in case.extracts]),
             "record_no": candidates["record_no"],
             "contact_type": _told(contact_types, CONTACT_TYPE_SLUGS.to_pylist()),

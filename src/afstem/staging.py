@@ -2,20 +2,28 @@
 
 It lies in the landing zone (it holds personal data) and stands until the run's report is published, so what it names
 is found and cleared away. Its content, but for the plan, is not brought to disk: a power cut may take it, for a run
-that has committed needs only its report, which is::
+that has committed needs only its report. Only other machines bring to disk what they stage: they may be lost while the
+run goes on.
+
+What is judged on a cluster may be judged twice, also at the same time, or half. So each attempt at an extract writes
+into a folder of its own, which gets the extract's name when it is whole; the first one does, and whoever comes later
+gives the same answer. This is the folder::
 
     <landing>/.runs/<run_id>/
       plan.json                       what the run was asked to do
       actors/<actor>.json             what came of an actor's delivery: summaries, counts
-      extracts/<extract_id>/          accepted.arrow  rejected.arrow  findings.arrow  notices.arrow
+      extracts/<extract_id>/          accepted.arrow  rejected.arrow  findings.arrow  notices.arrow  summary.json
       shared.arrow                    which records have a value that too many citizens have
       outcomes/  changes/  differing/ one file a range of citizens, the outcomes as the report has them
+      attempts/                       extracts and memories on their way to their places, or that never got there
       landed/<actor>/                 what a dry run has pulled, which does not belong in the landing zone
       manifest.json                   what became of it, once it is settled
       confirmed/<day>                 which records confirm what the store holds, packed as the store keeps it
       memory/<actor>                  what is remembered of the actor's findings after this run, likewise
 """
 
+import errno
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -35,6 +43,7 @@ from afstem.private_files import (
     private_folder,
     read_json,
     remove_folder,
+    sync,
     write_json,
 )
 
@@ -52,6 +61,8 @@ class Plan:
     dry_run: bool
     store: str
     """Which store it is for (`Store.name`): another one may use the same landing zone."""
+    configuration: str = ""
+    """A digest of what else decides how records are judged (`under_way.configuration`)."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {
@@ -71,6 +82,7 @@ class Plan:
             release=tuple(content["release"]),
             dry_run=content["dry_run"],
             store=content["store"],
+            configuration=content.get("configuration", ""),
         )
 
 
@@ -94,7 +106,7 @@ class RunFolder:
 
     def begin(self, plan: Plan) -> None:
         lasting_folder(self.path)
-        for part in ("actors", "extracts", "outcomes", "changes", "differing", "confirmed", "memory"):
+        for part in ("actors", "attempts", "extracts", "outcomes", "changes", "differing", "confirmed", "memory"):
             private_folder(self.path / part)
         write_json(self.path / "plan.json", plan.to_json())
 
@@ -126,6 +138,42 @@ class RunFolder:
     def extract(self, extract_id: str) -> Path:
         return self.path / "extracts" / extract_id
 
+    def summary(self, extract_id: str) -> dict[str, Any] | None:
+        """What the attempt that came first made of an extract; None before one did."""
+        try:
+            return read_json(self.extract(extract_id) / "summary.json")
+        except FileNotFoundError:
+            return None
+
+    def begin_attempt(self, extract_id: str) -> Path:
+        """A new folder for one attempt at an extract; `FileNotFoundError` where the run is over and its folder gone."""
+        attempt = self._attempt(extract_id)
+        attempt.mkdir(mode=0o700)
+        attempt.chmod(0o700)
+        return attempt
+
+    def end_attempt(self, attempt: Path, extract_id: str, summary: dict[str, Any], *, lasting: bool) -> None:
+        """Give an attempt the extract's name, unless another one has it: then it is thrown away.
+
+        ``lasting`` brings it to disk before.
+        """
+        self._write(attempt / "summary.json", as_json(summary))
+        if lasting:
+            for path in (*attempt.iterdir(), attempt):
+                sync(path)
+        place = self.extract(extract_id)
+        try:
+            attempt.rename(place)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            remove_folder(attempt)
+        if lasting:
+            sync(place.parent)
+
+    def _attempt(self, name: str) -> Path:
+        return self.path / "attempts" / f"{name}.{secrets.token_hex(4)}"
+
     @property
     def landed(self) -> Path:
         return self.path / "landed"
@@ -154,8 +202,15 @@ class RunFolder:
         for path in sorted((self.path / "confirmed").iterdir()):
             yield int(path.name), path.read_bytes()
 
-    def write_memory(self, actor: str, memory: pa.Table) -> None:
-        self._write(self.path / "memory" / actor, pack(memory))
+    def write_memory(self, actor: str, memory: pa.Table, *, lasting: bool) -> None:
+        """Whole or not at all; the next attempt, which writes the same, takes the place of the one before."""
+        attempt, place = self._attempt(actor), self.path / "memory" / actor
+        self._write(attempt, pack(memory))
+        if lasting:
+            sync(attempt)
+        attempt.replace(place)
+        if lasting:
+            sync(place.parent)
 
     def memory(self, actor: str) -> pa.Table | None:
         """What is remembered of an actor's findings after this run; None if it delivered nothing that could be read."""

@@ -61,6 +61,9 @@ class Workers:
     What is called must be importable by its name, and its arguments and result small.
     """
 
+    is_elsewhere = False
+    """Whether they are on other machines, whose power may go while this one goes on."""
+
     def __init__(self) -> None:
         self.cpu_seconds = 0.0
 
@@ -102,21 +105,18 @@ class Processes(Workers):
         self._telling = threading.Lock()
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        return self.begin(function, *arguments)()
+        return self._call(function, arguments, afresh=False)
 
     def call_afresh(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        return self._begin(function, arguments, afresh=True)()
+        return self._call(function, arguments, afresh=True)
 
     def begin(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
-        return self._begin(function, arguments, afresh=False)
+        future: Future[Result] = self._threads.submit(self._call, function, arguments, afresh=False)
+        return future.result
 
     def let_go(self) -> None:
         for worker in self._all_of_them:
             worker.let_go()
-
-    def _begin(self, function: Callable[..., Result], arguments: tuple[Any, ...], afresh: bool) -> Callable[[], Result]:
-        future: Future[Result] = self._threads.submit(self._call, function, arguments, afresh)
-        return future.result
 
     def _call(self, function: Callable[..., Result], arguments: tuple[Any, ...], afresh: bool) -> Result:
         worker = self._idle.get()

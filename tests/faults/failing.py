@@ -230,14 +230,14 @@ def be_naive() -> None:
 
 
 def run(job: dict[str, Any], is_naive: bool) -> None:
-    from afstem import cli, pipeline
+    from afstem import cli, taking_in
 
     os.chdir(job["folder"])
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(job[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
     os.environ["TMPDIR"] = tempfile.tempdir = job["temporary"]
     sys.argv = ["afstem", *job["words"]]
-    pipeline.WORTH_A_WORKER = 0
+    taking_in.WORTH_A_WORKER = 0
     watch(job)
     start = cli.commands if is_naive else cli.console
     start()

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from whole_run import run_again
 
-from afstem import balance, cli, intake, pipeline, settlement
+from afstem import balance, cli, intake, pipeline, settlement, taking_in
 from afstem.errors import RunError
 from afstem.report import build, folder, outcomes, receipts, rejections
 from afstem.sample import write_workspace
@@ -99,7 +99,7 @@ def judged(**wrong: Callable[[intake.ExtractSummary], Any]) -> Fault:
                 return summary
             return replace(summary, **{name: change(summary) for name, change in wrong.items()})
 
-        patch.setattr(pipeline, "validate_extract", wrongly)
+        patch.setattr(taking_in, "validate_extract", wrongly)
 
     return fault
 

@@ -45,7 +45,7 @@ def tuned(baselines: Baselines, tmp_path_factory: pytest.TempPathFactory) -> Bas
     return Baselines(baselines.prepared, tmp_path_factory.mktemp("tuned"), **TUNED)
 
 
-TUNED = {"tuned": {"afstem.pipeline.WORTH_A_WORKER": 0, "afstem.settlement.RECORDS_PER_RANGE": 20}}
+TUNED = {"tuned": {"afstem.taking_in.WORTH_A_WORKER": 0, "afstem.settlement.RECORDS_PER_RANGE": 20}}
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from leak_search import POISONED, Secrets, files_under, has_poison, secrets_of
 from test_cli import in_process
 from whole_run import AS_OF
 
-from afstem import pipeline
+from afstem import pipeline, taking_in, under_way
 from afstem.sample import write_workspace
 from afstem.store.apply import apply_run
 from faults.failing import TROUBLES, place_of
@@ -170,7 +170,7 @@ def test_whatever_fails_nothing_is_told(runner: Runner) -> None:
 
 
 def test_the_control_is_found(naive_runner: Runner) -> None:
-    place = place_of(inspect.unwrap(pipeline.judge).__code__)
+    place = place_of(inspect.unwrap(taking_in.judge).__code__)
     assert {"stderr"} == {file for file, _ in naive_runner.leaks("run", place, 1, "sqlalchemy")}
 
 
@@ -271,8 +271,8 @@ def test_a_flow_in_which_something_fails_ends_as_it_should(flows: Flows) -> None
     ended = [
         flows.fail(place_of(inspect.unwrap(function).__code__), kind)
         for function, kind in (
-            (pipeline.judge, "postgresql"),
-            (pipeline.open_run, "chained"),
+            (taking_in.judge, "postgresql"),
+            (under_way.open_run, "chained"),
             (apply_run, "sqlalchemy"),
         )
     ]
@@ -469,7 +469,7 @@ def test_an_interrupted_run_tells_nothing(number: signal.Signals, night: Night, 
         extract.write_bytes(extract.read_bytes() * 30)
     command = [sys.executable, "-m", "afstem", "-v", "run", "--json"]
     with subprocess.Popen(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        while not list(workspace.glob("var/landing/.runs/*/extracts/*/accepted.arrow")):
+        while not list(workspace.glob("var/landing/.runs/*/attempts/*/accepted.arrow")):
             assert process.poll() is None
             time.sleep(0.005)
         process.send_signal(number)

@@ -49,7 +49,7 @@ def build_manifest(
         "started_at": _utc(plan.started_at),
         "finished_at": _utc(finished_at),
         "as_of": plan.as_of.isoformat(),
-        "timezone": settings.timezone,
+        "timezone": settings.run.timezone,
         "dry_run": plan.dry_run,
         "status": "completed-with-refusals" if trouble else "completed",
         "afstem_version": version("afstem"),
