@@ -65,8 +65,9 @@ NAMED_COLUMNS = ("personnummer", "kontaktdatatype", "kontaktdata", "registreret"
 
 NEEDED_COLUMNS = NAMED_COLUMNS[:3]
 
-RECEIPT_COLUMNS = ("record_no", "codes", "forklaring", "ansvarlig", "forslag", "fil", "linje")
-"""What ``rejected.csv`` of a receipt adds after the submitted columns."""
+RECEIPT_COLUMNS = ("record_no", "codes", "forklaring", "ansvarlig", "forslag", "linje", "fil")
+"""What ``rejected.csv`` of a receipt adds after the submitted columns. The last is never empty: spreadsheets that save
+CSV may leave out the empty cells at the end of a line, which then has too few columns."""
 
 
 def is_receipt(names: Sequence[str]) -> bool:
