@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 from openpyxl.utils.escape import unescape
 from report_example import RUN_ID, Example, ExampleActor, ExampleExtract, Refusal, example, refusal
+from report_numbers import read_page
 
 from afstem.decode import Header, open_extract
 from afstem.decode.extract import build_header
 from afstem.errors import RunError
+from afstem.finding_memory import SinceLast
 from afstem.report.receipts import write_receipts
 from afstem.schema import LONGEST_REFERENCE, NAMED_COLUMNS, RECEIPT_COLUMNS
 
@@ -188,7 +190,7 @@ def test_receipts_are_their_owners_alone(tmp_path: Path, umask: int) -> None:
 def write_example_receipts(run: Example, folder: Path) -> None:
     encodings = {actor.id: actor.encoding for actor in run.actors}
     write_receipts(
-        folder, run.manifest(), run.rejected, run.gathered(), lambda which: run.extract(which).header, encodings
+        folder, run.manifest(), run.rejected, run.gathered(), lambda which: run.extract(which).header, encodings, {}
     )
 
 
@@ -230,6 +232,24 @@ def test_receipt_json_says_what_the_run_says(run: Path) -> None:
             assert "rejected.xlsx" in receipt["rejected_xlsx"][language]
 
 
+def test_a_receipt_tells_what_became_of_the_records_rejected_before(tmp_path: Path) -> None:
+    since_last = {"jobcenter-75100": SinceLast(1_234, 1_200, 30, 4, 5, 6)}
+    run = example().write(tmp_path, since_last=since_last)
+    told = json.loads((run / "receipts" / "jobcenter-75100" / "receipt.json").read_text(encoding="utf-8"))["since_last"]
+    text = told.pop("text")
+    assert SinceLast(**told) == since_last["jobcenter-75100"]
+    assert "1.234 poster" in text["da"]
+    assert "1,200 are mended" in text["en"]
+    other = json.loads((run / "receipts" / "a-kasse-1" / "receipt.json").read_text(encoding="utf-8"))
+    assert other["since_last"] is None
+    numbers = read_page(run / "actors" / "jobcenter-75100.html")
+    assert numbers["actor.jobcenter-75100.mended"] == 1_206
+    assert numbers["actor.jobcenter-75100.still_failing"] == 30
+    assert numbers["actor.jobcenter-75100.not_returned"] == 4
+    assert numbers["actor.jobcenter-75100.new"] == 5
+    assert read_page(run / "index.html")["mended"] == 1_206
+
+
 def test_rejected_csv_counts_what_the_run_counts(run: Path) -> None:
     encodings = {actor.id: actor.encoding for actor in example().actors}
     for actor in example().manifest()["actors"]:
@@ -250,7 +270,7 @@ def test_a_record_lost_on_the_way_stops_the_run(tmp_path: Path) -> None:
     encodings = {actor.id: actor.encoding for actor in run.actors}
     with pytest.raises(RunError):
         write_receipts(
-            tmp_path, manifest, short.rejected, short.gathered(), lambda which: run.extract(which).header, encodings
+            tmp_path, manifest, short.rejected, short.gathered(), lambda which: run.extract(which).header, encodings, {}
         )
 
 
@@ -258,7 +278,7 @@ def test_an_extract_without_its_header_stops_the_run(tmp_path: Path) -> None:
     run = example()
     encodings = {actor.id: actor.encoding for actor in run.actors}
     with pytest.raises(RunError, match="lose"):
-        write_receipts(tmp_path, run.manifest(), run.rejected, run.gathered(), lambda _: Header((), ()), encodings)
+        write_receipts(tmp_path, run.manifest(), run.rejected, run.gathered(), lambda _: Header((), ()), encodings, {})
 
 
 FIELD = st.text(st.sampled_from(list(' ;"",\t\r\x00\x0b\x1c\x85\u00a0\u2028a1æ=+-@\'\\')), max_size=6)

@@ -38,7 +38,7 @@ from afstem.errors import (
 )
 from afstem.evaluate import Terms, latest_time
 from afstem.file_lock import StillHeld, held_alone
-from afstem.finding_memory import KEY, remember
+from afstem.finding_memory import NOTED, remember, waiting
 from afstem.hold import reasons_to_hold
 from afstem.intake import (
     BREAKS_READER,
@@ -61,6 +61,7 @@ from afstem.report import publication
 from afstem.report.folder import write_findings, write_records
 from afstem.report.manifest import STATE_TOLD, build_manifest, changes_told
 from afstem.report.seal import last_link, seal_report
+from afstem.returning import find_returned
 from afstem.schema import Change, ContactType
 from afstem.settings import Actor, Settings, check_keys, load_actors, load_settings
 from afstem.sharing import notice_shared
@@ -337,7 +338,7 @@ def _judge_each(run: Run, actor_id: str, delivered: list[LandedExtract | LeftExt
                     applied.add(extract.sha256)
         extracts.append(summary)
     if read := were_read(extracts):  # a night without a delivery says nothing about the findings of the night before
-        workers.call(remember_findings, run.folder.path, actor_id, [extract.extract_id for extract in read])
+        workers.call(remember_findings, run.folder.path, actor_id, tuple(read))
     return tuple(extracts)
 
 
@@ -414,16 +415,17 @@ def _terms(run_folder: Path, actor_id: str) -> Terms:
 
 
 @told_without_content()
-def remember_findings(run_folder: Path, actor_id: str, read: list[str]) -> None:
-    """Stage what is remembered of an actor's findings after this run; ``read`` are the ids of its extracts."""
+def remember_findings(run_folder: Path, actor_id: str, read: tuple[ExtractSummary, ...]) -> None:
+    """Stage what is remembered of an actor's findings after this run; ``read`` are its extracts that were."""
     run = open_run(run_folder)
     findings = (
         batch
-        for extract_id in read
-        for batch in read_batches(run.folder.extract(extract_id) / "findings.arrow", list(KEY))
+        for extract in read
+        for batch in read_batches(run.folder.extract(extract.extract_id) / "findings.arrow", list(NOTED))
     )
     before, previous_run = run.store.finding_memory(actor_id), run.store.previous_run_of(actor_id)
-    run.folder.write_memory(actor_id, remember(findings, before, previous_run, run.plan.run_id))
+    returned = find_returned(run.folder, read, waiting(before, previous_run), run.token_key)
+    run.folder.write_memory(actor_id, remember(findings, before, previous_run, run.plan.run_id, returned))
 
 
 def set_aside(run: Run, actor_id: str, trouble: BaseException) -> None:

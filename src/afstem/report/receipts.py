@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from afstem.errors import RunError
+from afstem.finding_memory import SinceLast
 from afstem.hold import Excess
 from afstem.private_files import open_private, private_folder
 from afstem.report.texts import (
@@ -66,11 +68,13 @@ def write_receipts(
     notices: Mapping[str, pa.Table],
     headers: Callable[[str], Header],
     encodings: Mapping[str, str],
+    since_last: Mapping[str, SinceLast],
 ) -> None:
     """Write ``receipts/<actor>/`` in a run's folder for every actor with at least one extract in the run.
 
     ``headers`` and ``rejected`` are asked about extracts that were read; ``notices`` has a table of
-    `notices.NOTICE_SCHEMA` by the ids of those that have any. ``encodings`` is the declared encoding of each actor.
+    `notices.NOTICE_SCHEMA` by the ids of those that have any. ``encodings`` is the declared encoding of each actor,
+    ``since_last`` what became of the records that were rejected before, of those of whom something was read.
     Raises `RunError` where the rejected records are not as many as the manifest says, or where the header of an extract
     that was read lacks a needed column.
     """
@@ -95,12 +99,15 @@ def write_receipts(
             kept = [(file, notices[extract_id]) for file, extract_id in sources if extract_id in notices]
             _write_notices(stream, encodings[actor["id"]], kept)
         with open_private(receipt / "receipt.json") as stream:
-            content = build_receipt(manifest, actor, extracts)
+            content = build_receipt(manifest, actor, extracts, since_last.get(actor["id"]))
             stream.write(json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
 
 
 def build_receipt(
-    manifest: Mapping[str, Any], actor: Mapping[str, Any], extracts: Sequence[Mapping[str, Any]]
+    manifest: Mapping[str, Any],
+    actor: Mapping[str, Any],
+    extracts: Sequence[Mapping[str, Any]],
+    since_last: SinceLast | None,
 ) -> dict[str, Any]:
     """The content of ``receipt.json``: the actor's own part of the manifest, with the codes explained."""
     return {
@@ -113,6 +120,7 @@ def build_receipt(
         "records": actor["records"],
         "outcomes": actor["outcomes"],
         "findings": actor["findings"],
+        "since_last": since_last and asdict(since_last) | {"text": _what_became(since_last)},
         "balance": [
             {name: count for name, count in row.items() if name != "actor"}
             for row in manifest["balance"]
@@ -139,6 +147,16 @@ def _why_held(excess: Mapping[str, Any]) -> dict[str, str]:
     from afstem.report.language import LANGUAGES
 
     return {language.code: language.excess(Excess(**excess)).unescape() for language in LANGUAGES}
+
+
+def _what_became(since_last: SinceLast) -> dict[str, str]:
+    from afstem.report.language import LANGUAGES
+
+    texts = {}
+    for language in LANGUAGES:
+        numbers: dict[str, Any] = {name: language.number(count) for name, count in asdict(since_last).items()}
+        texts[language.code] = language.text("receipt.since_last", **numbers).unescape()
+    return texts
 
 
 def _code(code: int, findings: int) -> dict[str, Any]:
