@@ -227,9 +227,11 @@ class ReportData:
         )
 
     @property
-    def since_last(self) -> SinceLast:
-        """What became of the records that were rejected before, of all actors."""
+    def since_last(self) -> SinceLast | None:
+        """What became of the records that were rejected before, of all actors; None where nothing was read."""
         every = [actor.since_last for actor in self.actors.values() if actor.since_last]
+        if not every:
+            return None
         return SinceLast(**{field.name: sum(getattr(one, field.name) for one in every) for field in fields(SinceLast)})
 
     def _mending(self) -> list[Mending]:
