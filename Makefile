@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: help run test browser spreadsheet soak leak-check check audit lint format reference lock prove bench bench-country compare clean
+.PHONY: help run test browser spreadsheet soak leak-check check audit lint format reference lock prove bench bench-country bench-report compare clean
 help:  ## Tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -87,6 +87,9 @@ bench: $(VENV)/bench.stamp  ## Measure beside what others use, write benchmarks/
 
 bench-country: $(VENV)/bench.stamp  ## The same for 18 million records of 200 actors; takes long
 	$(BIN)/python -m benchmarks --only country $(OPTIONS)
+
+bench-report: $(VENV)/dev.stamp  ## What the first page takes: 3 million findings, 200 actors, a year of runs
+	$(BIN)/python -m benchmarks.report $(OPTIONS)
 
 compare: $(VENV)/bench.stamp  ## Measure two commits beside each other: make compare A=HEAD~1 B=HEAD
 	$(BIN)/python -m benchmarks.compare $(A) $(B) $(OPTIONS)

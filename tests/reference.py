@@ -241,7 +241,7 @@ def read_csv(content: bytes, encoding: str) -> list[Record] | Refusal:
 
 
 # README, "A receipt in a spreadsheet": in a receipt an apostrophe stands before what begins like a formula.
-RECEIPT_COLUMNS = ["record_no", "codes", "forklaring", "ansvarlig", "forslag", "fil", "linje"]
+RECEIPT_COLUMNS = ["record_no", "codes", "forklaring", "ansvarlig", "forslag", "linje", "fil"]
 CELLS = re.compile("[,;\t\r]")
 
 

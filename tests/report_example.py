@@ -276,7 +276,13 @@ class Example:
         (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
         encodings = {actor.id: actor.encoding for actor in self.actors}
         write_receipts(
-            folder, manifest, self.rejected, self.gathered(), lambda which: self.extract(which).header, encodings
+            folder,
+            manifest,
+            self.rejected,
+            self.gathered(),
+            lambda which: self.extract(which).header,
+            encodings,
+            more.get("since_last", {}),
         )
         write_pages(folder, build_report(manifest, folder / "rejections", folder / "notices", past, **more))
         write_history(reports, [past_run(manifest)])

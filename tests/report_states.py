@@ -12,7 +12,7 @@ from typing import Any
 
 from report_example import Example, ExampleActor, ExampleExtract, example, refusal
 
-from afstem.finding_memory import Mending
+from afstem.finding_memory import Mending, SinceLast
 from afstem.report.nights import ActorNight, Night
 
 TODAY = date(2026, 11, 23)
@@ -82,7 +82,8 @@ def everything() -> State:
         "kommune-2": Mending(60, 10, 4, past[30].run_id, 9156, 6.5),
         "jobcenter-75100": Mending(2, 5, 0, past[3].run_id, 9155, None),
     }
-    more = {"mending": mending, "deadline": "06:00"}
+    since_last = {"kommune-2": SinceLast(14, 3, 10, 1, 60, 1), "jobcenter-75100": SinceLast(5, 0, 5, 0, 2, 0)}
+    more = {"mending": mending, "since_last": since_last, "deadline": "06:00"}
     return State(replace(run, extracts=[*run.extracts, busy]), past, more)
 
 

@@ -13,13 +13,17 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl import load_workbook
+from openpyxl.utils.escape import unescape
 from report_example import RUN_ID, Example, ExampleActor, ExampleExtract, Refusal, example, refusal
+from report_numbers import read_page
 
 from afstem.decode import Header, open_extract
 from afstem.decode.extract import build_header
 from afstem.errors import RunError
+from afstem.finding_memory import SinceLast
 from afstem.report.receipts import write_receipts
-from afstem.schema import NAMED_COLUMNS, RECEIPT_COLUMNS
+from afstem.schema import LONGEST_REFERENCE, NAMED_COLUMNS, RECEIPT_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +34,52 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rejected_csv(run: Path, actor: str, encoding: str) -> list[dict[str, str]]:
     with (run / "receipts" / actor / "rejected.csv").open(encoding=encoding, newline="") as file:
         return list(csv.DictReader(file, delimiter=";", strict=True))
+
+
+def rejected_xlsx(folder: Path) -> list[list[str]]:
+    (sheet,) = load_workbook(folder / "rejected.xlsx").worksheets
+    assert sheet.title == "Afviste"
+    return [[unescape(cell.value or "") for cell in row] for row in sheet.iter_rows()]
+
+
+def rows_of_csv(folder: Path, encoding: str) -> list[list[str]]:
+    with (folder / "rejected.csv").open(encoding=encoding, newline="") as file:
+        return list(csv.reader(file, delimiter=";", strict=True))
+
+
+def test_the_workbook_holds_what_the_csv_file_holds(run: Path) -> None:
+    told = 0
+    for actor in example().actors:
+        folder = run / "receipts" / actor.id
+        if folder.exists():
+            rows = rejected_xlsx(folder)
+            # But what the encoding of the CSV file lacks is in the workbook as it is.
+            escaped = [
+                [cell.encode(actor.encoding, "backslashreplace").decode(actor.encoding) for cell in row] for row in rows
+            ]
+            assert escaped == rows_of_csv(folder, actor.encoding)
+            told += len(rows) - 1
+    assert told == example().manifest()["outcomes"]["rejected"] > 15
+
+
+def test_a_text_too_long_for_a_cell_stands_in_the_csv_file(tmp_path: Path) -> None:
+    extract = ExampleExtract("k", "a.csv", "ab" * 32, rejected=[refusal(1, "x" * 40_000, (9158, "no-at-sign"))])
+    run = Example([ExampleActor("k", "K")], [extract]).write(tmp_path)
+    assert rows_of_csv(run / "receipts" / "k", "utf-8")[1][2] == "x" * 40_000
+    told = rejected_xlsx(run / "receipts" / "k")[1][2]
+    # Sent back, what stands instead is refused in every column that is judged, a reference too.
+    assert "rejected.csv" in told
+    assert len(told) > LONGEST_REFERENCE
+
+
+def test_extracts_with_more_columns_than_a_sheet_has_get_no_workbook(tmp_path: Path) -> None:
+    needed = ("personnummer", "kontaktdatatype", "kontaktdata")
+    extracts = [
+        ExampleExtract("k", f"{n}.csv", f"{n:02}" * 32, names=(*needed, *(f"{n}-{m}" for m in range(497))))
+        for n in range(34)
+    ]
+    run = Example([ExampleActor("k", "K")], extracts).write(tmp_path)
+    assert {path.name for path in (run / "receipts" / "k").iterdir()} == {"receipt.json", "rejected.csv", "notices.csv"}
 
 
 def test_submitted_values_come_back_unchanged(run: Path) -> None:
@@ -132,7 +182,7 @@ def test_receipts_are_their_owners_alone(tmp_path: Path, umask: int) -> None:
     finally:
         os.umask(before)
     paths = [folder / "receipts", *(folder / "receipts").rglob("*")]
-    assert len(paths) == 1 + 4 * 6
+    assert len(paths) == 1 + 5 * 6
     for path in paths:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
 
@@ -140,17 +190,18 @@ def test_receipts_are_their_owners_alone(tmp_path: Path, umask: int) -> None:
 def write_example_receipts(run: Example, folder: Path) -> None:
     encodings = {actor.id: actor.encoding for actor in run.actors}
     write_receipts(
-        folder, run.manifest(), run.rejected, run.gathered(), lambda which: run.extract(which).header, encodings
+        folder, run.manifest(), run.rejected, run.gathered(), lambda which: run.extract(which).header, encodings, {}
     )
 
 
-def test_every_actor_with_an_extract_gets_both_files(run: Path) -> None:
+def test_every_actor_with_an_extract_gets_all_files(run: Path) -> None:
     actors = {extract.actor for extract in example().extracts}
     assert {path.name for path in (run / "receipts").iterdir()} == actors
     for actor in actors:
         assert {path.name for path in (run / "receipts" / actor).iterdir()} == {
             "receipt.json",
             "rejected.csv",
+            "rejected.xlsx",
             "notices.csv",
         }
     header = ";".join(("personnummer", "kontaktdatatype", "kontaktdata", *RECEIPT_COLUMNS)) + "\r\n"
@@ -176,7 +227,27 @@ def test_receipt_json_says_what_the_run_says(run: Path) -> None:
         assert all(code["plain"]["da"] and code["plain"]["en"] and code["whose_move"] for code in receipt["codes"])
         own = [extract for extract in manifest["extracts"] if extract["actor"] == actor["id"]]
         assert [extract["sha256"] for extract in receipt["extracts"]] == [extract["sha256"] for extract in own]
-        assert all("apostro" in receipt["rejected_csv"][language] for language in ("da", "en"))
+        for language in ("da", "en"):
+            assert "apostro" in receipt["rejected_csv"][language]
+            assert "rejected.xlsx" in receipt["rejected_xlsx"][language]
+
+
+def test_a_receipt_tells_what_became_of_the_records_rejected_before(tmp_path: Path) -> None:
+    since_last = {"jobcenter-75100": SinceLast(1_234, 1_200, 30, 4, 5, 6)}
+    run = example().write(tmp_path, since_last=since_last)
+    told = json.loads((run / "receipts" / "jobcenter-75100" / "receipt.json").read_text(encoding="utf-8"))["since_last"]
+    text = told.pop("text")
+    assert SinceLast(**told) == since_last["jobcenter-75100"]
+    assert "1.234 poster" in text["da"]
+    assert "1,200 are mended" in text["en"]
+    other = json.loads((run / "receipts" / "a-kasse-1" / "receipt.json").read_text(encoding="utf-8"))
+    assert other["since_last"] is None
+    numbers = read_page(run / "actors" / "jobcenter-75100.html")
+    assert numbers["actor.jobcenter-75100.mended"] == 1_206
+    assert numbers["actor.jobcenter-75100.still_failing"] == 30
+    assert numbers["actor.jobcenter-75100.not_returned"] == 4
+    assert numbers["actor.jobcenter-75100.new"] == 5
+    assert read_page(run / "index.html")["mended"] == 1_206
 
 
 def test_rejected_csv_counts_what_the_run_counts(run: Path) -> None:
@@ -199,7 +270,7 @@ def test_a_record_lost_on_the_way_stops_the_run(tmp_path: Path) -> None:
     encodings = {actor.id: actor.encoding for actor in run.actors}
     with pytest.raises(RunError):
         write_receipts(
-            tmp_path, manifest, short.rejected, short.gathered(), lambda which: run.extract(which).header, encodings
+            tmp_path, manifest, short.rejected, short.gathered(), lambda which: run.extract(which).header, encodings, {}
         )
 
 
@@ -207,7 +278,7 @@ def test_an_extract_without_its_header_stops_the_run(tmp_path: Path) -> None:
     run = example()
     encodings = {actor.id: actor.encoding for actor in run.actors}
     with pytest.raises(RunError, match="lose"):
-        write_receipts(tmp_path, run.manifest(), run.rejected, run.gathered(), lambda _: Header((), ()), encodings)
+        write_receipts(tmp_path, run.manifest(), run.rejected, run.gathered(), lambda _: Header((), ()), encodings, {})
 
 
 FIELD = st.text(st.sampled_from(list(' ;"",\t\r\x00\x0b\x1c\x85\u00a0\u2028a1æ=+-@\'\\')), max_size=6)
@@ -237,3 +308,4 @@ def test_whatever_was_submitted_is_read_back(
     records = pa.concat_tables(open_extract(path, path.name, "utf-8").batches())
     read = zip(*(records[name].to_pylist() for name in ("personnummer", "kontaktdata", "extra.0")), strict=True)
     assert [tuple(part or "" for part in row) for row in read] == values
+    assert rejected_xlsx(path.parent) == rows_of_csv(path.parent, "utf-8")

@@ -17,8 +17,8 @@ AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
-WIDE, NARROW = 1440, 320
-"""A window, and what WCAG calls a window of 1280 that is enlarged four times."""
+WIDE, USUAL, NARROW = 1440, 1280, 320
+"""A window, a usual one, and what WCAG calls that one enlarged four times."""
 
 KINDS = {
     "history": "index",
@@ -79,6 +79,15 @@ def test_every_state_is_accessible_and_fits(browser: Browser, tmp_path: Path, st
         with opened(browser, path, NARROW) as page:
             assert violations(page) == []
             assert overflow(page) == 0
+
+
+@pytest.mark.parametrize("state", [name for name in STATES if name != "many-actors"])
+def test_a_usual_window_shows_whole_tables(browser: Browser, tmp_path: Path, state: str) -> None:
+    run = STATES[state]().write(tmp_path)
+    for path in sorted(run.glob("index*.html")):
+        with opened(browser, path, USUAL) as page:
+            cut = "[...document.querySelectorAll('.tw')].filter(one => one.scrollWidth > one.clientWidth)"
+            assert page.evaluate(f"{cut}.map(one => one.getAttribute('aria-label'))") == []
 
 
 def test_control_axe_finds_what_is_wrong(browser: Browser, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_receipt_comes_back_as_submitted_names_and_values(tmp_path: Path) -> N
         header, row = csv.reader(file, delimiter=";", strict=True)
     assert header[:6] == ["'=1+1", *HOSTILE_NAMES[1:5], "''@x"]
     assert row[:6] == ['\'=HYPERLINK("x";"y")', "0207901231", "1", "''=1", "'+1-1", "x,'=1"]
-    assert row[11] == "'=a.csv"
+    assert row[12] == "'=a.csv"
     reader = open_extract(path, path.name, "utf-8")
     [record] = pa.concat_tables(reader.batches()).to_pylist()
     assert reader.header.names[:6] == HOSTILE_NAMES

@@ -91,7 +91,7 @@ def everything(store: Store) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def memory_table(*rows: tuple[str, str, int, str, str, int, str | None]) -> bytes:
+def memory_table(*rows: tuple[str, str, int, str, str, int, str | None, int | None, str | None]) -> bytes:
     return pack(
         pa.table([list(values) for values in zip(*rows, strict=True)], names=MEMORY_SCHEMA.names).cast(MEMORY_SCHEMA)
     )
@@ -116,7 +116,9 @@ def apply_first(store: Store, **values: Any) -> AppliedCounts:
         "changes": [FIRST],
         "confirmed": [CONFIRMED],
         "memory": {
-            "a": memory_table(("t", "email", 9158, "r0", "r1", 2, None), ("t", "", 9153, "r1", "r1", 1, None))
+            "a": memory_table(
+                ("t", "email", 9158, "r0", "r1", 2, None, None, None), ("t", "", 9153, "r1", "r1", 1, None, 7, None)
+            )
         }.items(),
         "verify": accept,
     }
@@ -145,7 +147,10 @@ def test_what_a_run_writes(store: Store) -> None:
     assert {(row["run_id"], row["extract_id"]) for row in history} == {("r1", "a-000000000001")}
     assert store.finding_memory("a").sort_by("code").to_pylist() == [
         dict(zip(MEMORY_SCHEMA.names, row, strict=True))
-        for row in [("t", "", 9153, "r1", "r1", 1, None), ("t", "email", 9158, "r0", "r1", 2, None)]
+        for row in [
+            ("t", "", 9153, "r1", "r1", 1, None, 7, None),
+            ("t", "email", 9158, "r0", "r1", 2, None, None, None),
+        ]
     ]
     assert store.finding_memory("b").schema == MEMORY_SCHEMA
     assert len(store.finding_memory("b")) == 0
@@ -223,7 +228,10 @@ def test_a_later_run_replaces_contacts_and_memory_and_adds_history(store: Store)
         (A, MOBILE, None, 1_700_000_000_000_002, 4, 1, True, "+4520000001"),
         (B, EMAIL, 'ø";\\.\t,ß@example.dk', 1_700_000_000_000_003, 5, 2, False, 'ø";\\.\t,ß@example.dk'),
     )
-    memory = {"a": memory_table(("u", "mobile", 9156, "r2", "r2", 1, None)), "b": pack(MEMORY_SCHEMA.empty_table())}
+    memory = {
+        "a": memory_table(("u", "mobile", 9156, "r2", "r2", 1, None, 7, None)),
+        "b": pack(MEMORY_SCHEMA.empty_table()),
+    }
     extracts, changes = [extract_row(4), extract_row(5, "b")], [later[:1], later[1:]]
     confirmed = [(30, b"later"), (31, b"too")]
     counts = store.apply(run_row("r2"), extracts, changes, confirmed, memory.items(), accept)

@@ -45,9 +45,11 @@ FINDING_SCHEMA = pa.schema(
         ("is_primary", pa.bool_()),
         ("reason", pa.string()),
         ("suggestion", pa.string()),
+        ("crowd", pa.int32()),
     ]
 )
-"""A finding as the rejections show it: masked, without CPR number; of a suggestion its kind."""
+"""A finding as the rejections show it: masked, without CPR number; of a suggestion its kind. ``crowd``, by which the
+citizen is looked for when records come back (`masking.crowds`), they do not show."""
 
 STAGED_CANDIDATE_SCHEMA = pa.schema([field for field in CANDIDATE_SCHEMA if field.name != "source_no"]).append(
     pa.field("value_key", pa.uint64())
@@ -384,6 +386,7 @@ def _findings(batch: pa.Table, judged: Judged, token_key: bytes) -> pa.Table:
             "is_primary": judged.findings.primary[at] == judged.findings.code,
             "reason": pa.array(judged.findings.reason, pa.string()),
             "suggestion": pa.array([found and found.kind for found in judged.findings.suggestion], pa.string()),
+            "crowd": masking.crowds(number),
         }
     )
 

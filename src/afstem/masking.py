@@ -26,6 +26,8 @@ _LOOKED_AT = 4_096
 """So much of a value is looked at for what may belong to a CPR number that begins in the part that is kept."""
 _DISPLAY_LENGTH = 60
 _TOKEN_LENGTH = 32
+CROWDS = 1_000_003
+"""A prime: citizens born on the same days, and numbered alike, come into different crowds."""
 _ELLIPSIS = "…"
 _CPR_DIGITS = 10
 _GAP = 3
@@ -298,3 +300,12 @@ def tokens(texts: list[str], key: bytes) -> list[str]:
     A plain or salted hash would be no mask: there are only about 370 million CPR numbers.
     """
     return [hmac.digest(key, text.encode(), "sha256").hex()[:_TOKEN_LENGTH] for text in texts]
+
+
+def crowds(numbers: Ints) -> pa.Array:
+    """The crowd of some hundreds that the citizen of each CPR number is one of; null where there is no number.
+
+    It tells of whom it is worth to make a token: few of the millions that a night is about. Kept with the tokens in the
+    store alone, where the numbers stand too.
+    """
+    return pa.array(np.maximum(numbers, 0) % CROWDS, pa.int32(), mask=numbers < 0)

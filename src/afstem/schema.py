@@ -6,6 +6,7 @@ columns, it never renames one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
@@ -65,8 +66,9 @@ NAMED_COLUMNS = ("personnummer", "kontaktdatatype", "kontaktdata", "registreret"
 
 NEEDED_COLUMNS = NAMED_COLUMNS[:3]
 
-RECEIPT_COLUMNS = ("record_no", "codes", "forklaring", "ansvarlig", "forslag", "fil", "linje")
-"""What ``rejected.csv`` of a receipt adds after the submitted columns."""
+RECEIPT_COLUMNS = ("record_no", "codes", "forklaring", "ansvarlig", "forslag", "linje", "fil")
+"""What ``rejected.csv`` of a receipt adds after the submitted columns. The last is never empty: spreadsheets that save
+CSV may leave out the empty cells at the end of a line, which then has too few columns."""
 
 
 def is_receipt(names: Sequence[str]) -> bool:
@@ -122,3 +124,42 @@ def record_schema(extra_columns: int = 0) -> pa.Schema:
             *(pa.field(f"extra.{position}", pa.string()) for position in range(extra_columns)),
         ]
     )
+
+
+# --- the datasets of a report -----------------------------------------------------------------------------------------
+
+COLUMNS = {
+    "run_id": "The run: its start in UTC, and six characters that tell two of one second apart",
+    "actor": "The id of the actor, as in actors.toml",
+    "actor_type": "The actor's organisation type: a-kasse, jobcenter, kommune, star, anden-aktoer or system",
+    "extract": "The name of the file that the actor delivered, or told as a shape where it might hold personal data",
+    "extract_id": "The extract: the actor and the start of the SHA-256 of the file",
+    "record_no": "The record's number in its extract, from 1; null where the finding is about the whole extract",
+    "reference": "The actor's own id of the record, with what looks like a CPR number masked; null if it gave none",
+    "cpr_masked": "The CPR number as 010190-xxxx, or a shape of what is none",
+    "cpr_token": "Stands for the citizen: the same citizen has the same token in every run, and no token leads back",
+    "contact_type": "mobile, landline or email; null where the record names no type that is known",
+    "outcome": "What became of the record: applied, unchanged, superseded, held or rejected",
+    "primary_code": "The code that the record was rejected for; null unless it was rejected",
+    "value": "In the rejections the refused value, of 9156 to 9158 only, with what looks like a CPR number masked; "
+    "in the notices a shape of the accepted one",
+    "is_primary": "Whether the finding is the one that its record was rejected for; true for one row of each rejected "
+    "record",
+    "reason": "Why the code was raised, one of a closed list of words for each code",
+    "suggestion": "In the rejections what kind of mistake it probably was, in the notices the domain that was probably "
+    "meant; null if nobody can tell",
+    "first_seen_run": "The run in which the same finding (actor, citizen, contact type, code) was first seen, in a row "
+    "until now",
+    "runs_seen": "In how many runs in a row, this one included; 1 is new",
+    "citizens": "Of N3 how many citizens have the value, else null",
+}
+"""What each column of outcomes, rejections and notices says to those who read the files. A column keeps its meaning."""
+
+
+def described(schema: pa.Schema) -> pa.Schema:
+    """The schema of a dataset with what its columns say: each field's ``description``, and all as ``columns``."""
+    import pyarrow as pa
+
+    texts = {name: COLUMNS[name] for name in schema.names}
+    fields = [field.with_metadata({"description": texts[field.name]}) for field in schema]
+    return pa.schema(fields, {"columns": json.dumps(texts)})

@@ -27,7 +27,7 @@ from afstem.reconcile import (
     numbers_and_types,
     settle,
 )
-from afstem.schema import Change, ContactType, Outcome
+from afstem.schema import Change, ContactType, Outcome, described
 from afstem.sorted_numbers import contains
 from afstem.staging import PrivateArrow, PrivateParquet, RunFolder, count_rows, read_batches, read_sorted
 from afstem.store import CONFIRMATION_SCHEMA, Store
@@ -42,15 +42,17 @@ RECORDS_PER_RANGE = 150_000
 DAYS = 32
 """A CPR number begins with a day of birth, 01 to 31."""
 
-OUTCOME_SCHEMA = pa.schema(
-    [
-        ("actor", pa.string()),
-        ("extract_id", pa.string()),
-        ("record_no", pa.int64()),
-        ("contact_type", pa.string()),
-        ("outcome", pa.string()),
-        ("primary_code", pa.int32()),
-    ]
+OUTCOME_SCHEMA = described(
+    pa.schema(
+        [
+            ("actor", pa.string()),
+            ("extract_id", pa.string()),
+            ("record_no", pa.int64()),
+            ("contact_type", pa.string()),
+            ("outcome", pa.string()),
+            ("primary_code", pa.int32()),
+        ]
+    )
 )
 
 DIFFERING_SCHEMA = pa.schema([("contact", pa.int64()), ("value", pa.string()), ("value_key", pa.uint64())])
@@ -301,7 +303,7 @@ def _of_day(rows: pa.Table, day: int) -> pa.Table:
 
 def _write_outcomes(folder: RunFolder, name: str, tables: Iterable[pa.Table]) -> None:
     path = folder.outcomes / f"{name}.parquet"
-    with PrivateParquet(path, _WRITTEN_AS, store_schema=False) as file:
+    with PrivateParquet(path, _WRITTEN_AS, OUTCOME_SCHEMA) as file:
         for table in tables:
             file.write(table)
 

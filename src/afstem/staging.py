@@ -22,6 +22,7 @@ gives the same answer. This is the folder::
       memory/<actor>                  what is remembered of the actor's findings after this run, likewise
 """
 
+import base64
 import errno
 import secrets
 from collections.abc import Callable, Iterator
@@ -261,10 +262,15 @@ class PrivateArrow(_PrivateWriter):
 
 
 class PrivateParquet(_PrivateWriter):
-    """A Parquet file, to be kept and read by others."""
+    """A Parquet file, to be kept and read by others, who see it in the schema ``shown``, however it is written."""
 
-    def __init__(self, path: Path, schema: pa.Schema, **options: Any) -> None:
-        super().__init__(path, schema, lambda file: pq.ParquetWriter(file, schema, compression="zstd", **options))
+    def __init__(self, path: Path, schema: pa.Schema, shown: pa.Schema) -> None:
+        super().__init__(
+            path, schema, lambda file: pq.ParquetWriter(file, schema, compression="zstd", store_schema=False)
+        )
+        # Where Arrow itself keeps it (https://arrow.apache.org/docs/cpp/parquet.html), which it must be kept from.
+        kept = {b"ARROW:schema": base64.b64encode(shown.serialize())}
+        self._writer.add_key_value_metadata({**(shown.metadata or {}), **kept})
 
 
 def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:

@@ -22,7 +22,7 @@ from afstem.errors import (
     told_without_content,
 )
 from afstem.evaluate import Terms
-from afstem.finding_memory import KEY, remember
+from afstem.finding_memory import NOTED, remember, waiting
 from afstem.hold import reasons_to_hold
 from afstem.intake import (
     BREAKS_READER,
@@ -37,6 +37,7 @@ from afstem.intake import (
     were_read,
 )
 from afstem.pull import LandedExtract, LeftExtract, pull
+from afstem.returning import find_returned
 from afstem.staging import read_batches
 from afstem.under_way import Run, open_run
 from afstem.workers import Workers, count_records
@@ -99,7 +100,7 @@ def _judge_each(run: Run, actor_id: str, delivered: list[LandedExtract | LeftExt
                     applied.add(extract.sha256)
         extracts.append(summary)
     if read := were_read(extracts):  # a night without a delivery says nothing about the findings of the night before
-        workers.call(remember_findings, run.folder.path, actor_id, [extract.extract_id for extract in read])
+        workers.call(remember_findings, run.folder.path, actor_id, tuple(read))
     return tuple(extracts)
 
 
@@ -177,16 +178,17 @@ def _terms(run_folder: Path, actor_id: str) -> Terms:
 
 
 @told_without_content()
-def remember_findings(run_folder: Path, actor_id: str, read: list[str]) -> None:
-    """Stage what is remembered of an actor's findings after this run; ``read`` are the ids of its extracts."""
+def remember_findings(run_folder: Path, actor_id: str, read: tuple[ExtractSummary, ...]) -> None:
+    """Stage what is remembered of an actor's findings after this run; ``read`` are its extracts that were."""
     run = open_run(run_folder)
     findings = (
         batch
-        for extract_id in read
-        for batch in read_batches(run.folder.extract(extract_id) / "findings.arrow", list(KEY))
+        for extract in read
+        for batch in read_batches(run.folder.extract(extract.extract_id) / "findings.arrow", list(NOTED))
     )
     before, previous_run = run.store.finding_memory(actor_id), run.store.previous_run_of(actor_id)
-    memory = remember(findings, before, previous_run, run.plan.run_id)
+    returned = find_returned(run.folder, read, waiting(before, previous_run), run.token_key)
+    memory = remember(findings, before, previous_run, run.plan.run_id, returned)
     run.folder.write_memory(actor_id, memory, lasting=run.stages_elsewhere)
 
 

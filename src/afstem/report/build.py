@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from afstem.errors import RunError
-from afstem.finding_memory import Mending, days_between
+from afstem.finding_memory import Mending, SinceLast, days_between
 from afstem.hold import Excess
 from afstem.masking import display_value
 from afstem.report import sampling
@@ -164,6 +164,7 @@ class ActorReport:
     reasons: Mapping[tuple[int, str], Counts]
     samples: tuple[Sample, ...]
     mending: Mending | None
+    since_last: SinceLast | None
 
     @property
     def came(self) -> bool:
@@ -226,9 +227,12 @@ class ReportData:
         )
 
     @property
-    def mending(self) -> Mapping[str, int]:
-        """New, recurring and resolved findings of all actors."""
-        return {name: sum(getattr(one, name) for one in self._mending()) for name in ("new", "recurring", "resolved")}
+    def since_last(self) -> SinceLast | None:
+        """What became of the records that were rejected before, of all actors; None where nothing was read."""
+        every = [actor.since_last for actor in self.actors.values() if actor.since_last]
+        if not every:
+            return None
+        return SinceLast(**{field.name: sum(getattr(one, field.name) for one in every) for field in fields(SinceLast)})
 
     def _mending(self) -> list[Mending]:
         return [actor.mending for actor in self.actors.values() if actor.mending]
@@ -256,9 +260,10 @@ def build_report(
     past: Sequence[Night] = (),
     mending: Mapping[str, Mending] | None = None,
     deadline: str | None = None,
+    since_last: Mapping[str, SinceLast] | None = None,
 ) -> ReportData:
     """What the pages of a run show; ``rejections`` and ``notices`` are the folders of its datasets, ``past`` the nights
-    before, the newest first, and ``mending`` how each actor mends.
+    before, the newest first, ``mending`` how each actor mends, ``since_last`` what became of what was rejected before.
 
     Raises `RunError` where the manifest disagrees with itself or with the datasets.
     """
@@ -266,7 +271,7 @@ def build_report(
     _check_balance(manifest)
     _check_findings(manifest, strata)
     extracts = tuple(_extract(place, entry) for place, entry in enumerate(manifest["extracts"], 1))
-    actors = _actor_reports(manifest, extracts, strata, kept, mending or {})
+    actors = _actor_reports(manifest, extracts, strata, kept, mending or {}, since_last or {})
     codes = _code_reports(rejections, strata, kept)
     data = ReportData(
         run_id=manifest["run_id"],
@@ -542,6 +547,7 @@ def _actor_reports(
     strata: list[Stratum],
     kept: pa.Table | None,
     mending: Mapping[str, Mending],
+    since_last: Mapping[str, SinceLast],
 ) -> dict[str, ActorReport]:
     of_actor = _grouped(strata, lambda stratum: stratum.actor)
     balance = _grouped(manifest["balance"], itemgetter("actor"))
@@ -563,6 +569,7 @@ def _actor_reports(
             reasons=_by(of_actor.get(actor["id"], []), lambda stratum: (stratum.code, stratum.reason)),
             samples=samples.get(actor["id"], ()),
             mending=mending.get(actor["id"]),
+            since_last=since_last.get(actor["id"]),
         )
         for actor in manifest["actors"]
     }

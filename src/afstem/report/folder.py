@@ -2,14 +2,14 @@
 
 In two parts, which can be written side by side; the seal comes when both are there (`seal`)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from afstem.decode import Header
-from afstem.finding_memory import summarise_mending
+from afstem.finding_memory import SinceLast, since_last, summarise_mending
 from afstem.intake import ExtractSummary, were_read
 from afstem.report.notices import gather_notices, write_notices
 from afstem.report.outcomes import publish_outcomes
@@ -43,6 +43,7 @@ def write_findings(
         read_nights(folder.parent, manifest["run_id"], manifest["timezone"]),
         {actor: summarise_mending(memory, manifest["run_id"]) for actor, memory in memories.items()},
         deadline,
+        _since_last(staged, manifest["run_id"], actors),
     )
     if not data.dry_run:
         write_night(folder, data.night)
@@ -68,4 +69,11 @@ def write_records(
 
     notices = gather_notices(staged, manifest["run_id"], actors, extracts)
     encodings = {actor.id: actor.encoding for actor in actors.values()}
-    write_receipts(folder, manifest, rejected, notices, header, encodings)
+    told = _since_last(staged, manifest["run_id"], actors)
+    write_receipts(folder, manifest, rejected, notices, header, encodings, told)
+
+
+def _since_last(staged: RunFolder, run_id: str, actors: Iterable[str]) -> dict[str, SinceLast]:
+    """What became of the records that were rejected before, by actor; without those of which nothing was read."""
+    memories = {actor: staged.memory(actor) for actor in actors}
+    return {actor: since_last(memory, run_id) for actor, memory in memories.items() if memory is not None}

@@ -18,14 +18,17 @@ from afstem.intake import ExtractSummary, were_read
 from afstem.notices import NOTICE_SCHEMA
 from afstem.report import sampling
 from afstem.rules import NOTICES, Notice
+from afstem.schema import described
 from afstem.settings import Actor
 from afstem.sharing import SHARED_SCHEMA
 from afstem.staging import RunFolder, read_batches
 
 _OF_EXTRACT = ("run_id", "actor", "actor_type", "extract", "extract_id")
 
-DATASET_SCHEMA = pa.schema(
-    [*((name, pa.string()) for name in _OF_EXTRACT), *(field for field in NOTICE_SCHEMA if field.name != "code")]
+DATASET_SCHEMA = described(
+    pa.schema(
+        [*((name, pa.string()) for name in _OF_EXTRACT), *(field for field in NOTICE_SCHEMA if field.name != "code")]
+    )
 )
 """The columns of each file; ``code`` is the name of the folder, and only that, as in the rejections."""
 
@@ -67,7 +70,7 @@ def write_notices(folder: Path, gathered: Iterable[pa.Table]) -> None:
     for code in rows["code"].unique().to_pylist() or [NOTICES[0].code]:
         part = folder / f"code={code}"
         part.mkdir(parents=True)
-        of_code = rows.filter(pc.equal(rows["code"], code)).drop(["code"])
+        of_code = rows.filter(pc.equal(rows["code"], code)).drop(["code"]).cast(DATASET_SCHEMA)
         pq.write_table(of_code, part / "part-0.parquet", compression="zstd")
 
 

@@ -26,15 +26,10 @@ def write_pages(folder: Path, data: ReportData, part: int = 0, parts: int = 1) -
     """
     for name in ("codes", "actors"):
         (folder / name).mkdir(exist_ok=True)
-    overview = _overview(data)
+    if part == parts - 1:
+        write_index(folder, data)
     for language in LANGUAGES:
-        shown = {
-            "data": data,
-            "moment": partial(moment_in, language, timezone=data.timezone),
-            "check_text": partial(check_text, language, data),
-        }
-        if part == parts - 1:
-            _write(folder, "index", language, render("index.html.j2", language, "index", **shown, **overview))
+        shown = _shown(data, language)
         for code, report in list(data.codes.items())[part::parts]:
             stem = f"codes/{code}"
             chart = columns_of_code(data.nights, code)
@@ -46,6 +41,22 @@ def write_pages(folder: Path, data: ReportData, part: int = 0, parts: int = 1) -
             stem = f"actors/{actor.id}"
             own = {"actor": actor, "trend_of": partial(_trend, data.nights, actor=actor.id)}
             _write(folder, stem, language, render("actor.html.j2", language, stem, **shown, **own))
+
+
+def write_index(folder: Path, data: ReportData) -> None:
+    """Write the first page in both languages."""
+    overview = _overview(data)
+    for language in LANGUAGES:
+        page = render("index.html.j2", language, "index", **_shown(data, language), **overview)
+        _write(folder, "index", language, page)
+
+
+def _shown(data: ReportData, language: Language) -> dict[str, Any]:
+    return {
+        "data": data,
+        "moment": partial(moment_in, language, timezone=data.timezone),
+        "check_text": partial(check_text, language, data),
+    }
 
 
 def _trend(nights: Sequence[Night], code: int, actor: str | None = None) -> list[int]:

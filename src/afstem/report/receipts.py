@@ -3,13 +3,16 @@
 ``rejected.csv`` holds the rejected records as submitted and what is wrong with each. Mended and sent again it is an
 extract, so it is written in the actor's own encoding, by the strict rules that an extract is read by (SPEC 2.3): a
 physical line is a record. It will be opened in a spreadsheet, so what one would run as a formula stands behind an
-apostrophe, which comes off again when it is read as an extract (`spreadsheet_cells`). It holds full CPR numbers: only
-its owner can read it. ``notices.csv`` tells which accepted records look wrong.
+apostrophe, which comes off again when it is read as an extract (`spreadsheet_cells`). ``rejected.xlsx`` holds the same
+texts in cells that a spreadsheet leaves alone (`workbook`); saved as CSV, it is what ``rejected.csv`` is. Both hold
+full CPR numbers: only their owner can read them. ``notices.csv`` tells which accepted records look wrong.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -19,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from afstem.errors import RunError
+from afstem.finding_memory import SinceLast
 from afstem.hold import Excess
 from afstem.private_files import open_private, private_folder
 from afstem.report.texts import (
@@ -30,6 +34,7 @@ from afstem.report.texts import (
     whose_move,
     whose_move_texts,
 )
+from afstem.report.workbook import MOST_COLUMNS, Workbook
 from afstem.schema import NAMED_COLUMNS, NEEDED_COLUMNS, RECEIPT_COLUMNS, Outcome, is_receipt
 from afstem.spreadsheet_cells import harmless
 
@@ -63,11 +68,13 @@ def write_receipts(
     notices: Mapping[str, pa.Table],
     headers: Callable[[str], Header],
     encodings: Mapping[str, str],
+    since_last: Mapping[str, SinceLast],
 ) -> None:
     """Write ``receipts/<actor>/`` in a run's folder for every actor with at least one extract in the run.
 
     ``headers`` and ``rejected`` are asked about extracts that were read; ``notices`` has a table of
-    `notices.NOTICE_SCHEMA` by the ids of those that have any. ``encodings`` is the declared encoding of each actor.
+    `notices.NOTICE_SCHEMA` by the ids of those that have any. ``encodings`` is the declared encoding of each actor,
+    ``since_last`` what became of the records that were rejected before, of those of whom something was read.
     Raises `RunError` where the rejected records are not as many as the manifest says, or where the header of an extract
     that was read lacks a needed column.
     """
@@ -86,19 +93,21 @@ def write_receipts(
             raise RunError(f"the receipt would lose what was submitted: actor {actor['id']}")
         sources = [(extract["file"], extract_id) for extract_id, extract in read.items()]
         # Not brought to disk file by file: the whole report is, before it gets its name (`publication.finish`).
-        with open_private(receipt / "rejected.csv") as stream:
-            findings = _write_rejected(stream, encodings[actor["id"]], sources, submitted, rejected)
+        findings = _write_rejected(receipt, encodings[actor["id"]], sources, submitted, rejected)
         _check(actor, extracts, findings)
         with open_private(receipt / "notices.csv") as stream:
             kept = [(file, notices[extract_id]) for file, extract_id in sources if extract_id in notices]
             _write_notices(stream, encodings[actor["id"]], kept)
         with open_private(receipt / "receipt.json") as stream:
-            content = build_receipt(manifest, actor, extracts)
+            content = build_receipt(manifest, actor, extracts, since_last.get(actor["id"]))
             stream.write(json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
 
 
 def build_receipt(
-    manifest: Mapping[str, Any], actor: Mapping[str, Any], extracts: Sequence[Mapping[str, Any]]
+    manifest: Mapping[str, Any],
+    actor: Mapping[str, Any],
+    extracts: Sequence[Mapping[str, Any]],
+    since_last: SinceLast | None,
 ) -> dict[str, Any]:
     """The content of ``receipt.json``: the actor's own part of the manifest, with the codes explained."""
     return {
@@ -111,6 +120,7 @@ def build_receipt(
         "records": actor["records"],
         "outcomes": actor["outcomes"],
         "findings": actor["findings"],
+        "since_last": since_last and asdict(since_last) | {"text": _what_became(since_last)},
         "balance": [
             {name: count for name, count in row.items() if name != "actor"}
             for row in manifest["balance"]
@@ -128,6 +138,7 @@ def build_receipt(
             for extract in extracts
         ],
         "rejected_csv": read_texts("texts.toml")["receipt"]["rejected_csv"],
+        "rejected_xlsx": read_texts("texts.toml")["receipt"]["rejected_xlsx"],
     }
 
 
@@ -136,6 +147,16 @@ def _why_held(excess: Mapping[str, Any]) -> dict[str, str]:
     from afstem.report.language import LANGUAGES
 
     return {language.code: language.excess(Excess(**excess)).unescape() for language in LANGUAGES}
+
+
+def _what_became(since_last: SinceLast) -> dict[str, str]:
+    from afstem.report.language import LANGUAGES
+
+    texts = {}
+    for language in LANGUAGES:
+        numbers: dict[str, Any] = {name: language.number(count) for name, count in asdict(since_last).items()}
+        texts[language.code] = language.text("receipt.since_last", **numbers).unescape()
+    return texts
 
 
 def _code(code: int, findings: int) -> dict[str, Any]:
@@ -162,35 +183,51 @@ def _check(actor: Mapping[str, Any], extracts: Sequence[Mapping[str, Any]], find
         raise RunError(f"the receipt disagrees with the run: actor {actor['id']}")
 
 
-# --- rejected.csv ---------------------------------------------------------------------------------------------------
+# --- rejected.csv and rejected.xlsx ----------------------------------------------------------------------------------
 
 
 def _write_rejected(
-    stream: IO[bytes],
+    receipt: Path,
     encoding: str,
     sources: Sequence[tuple[str, str]],
     headers: Mapping[str, Header],
     rejected: Rejected,
 ) -> Counter[str]:
-    """Write header and records; returns the findings per code, and the lines written as ``records``."""
+    """Write header and records of both files; returns the findings per code, and the lines written as ``records``."""
     columns = _union([_submitted(headers[extract_id]) for _, extract_id in sources])
-    names = [pa.array([name]) for name in (*columns.values(), *RECEIPT_COLUMNS)]
-    header = [_field(name) for name in names]
-    if header[0][0].as_py().startswith("ID"):
-        header[0] = _quoted(header[0])  # a file that begins with these two letters is SYLK to Excel, whatever its name
-    _write_lines(stream, encoding, header)
+    header = _cells(pa.array([*columns.values(), *RECEIPT_COLUMNS]))
     counts: Counter[str] = Counter()
-    for file, extract_id in sources:
-        own = {key: column for key, _, column in _submitted(headers[extract_id])}
-        for table in rejected(extract_id):
-            for batch in table.to_batches(max_chunksize=_SLICE):
-                submitted = [
-                    batch.column(own[key]) if key in own else pa.nulls(batch.num_rows, pa.string()) for key in columns
-                ]
-                _write_lines(stream, encoding, [*map(_field, submitted), *_verdict_fields(batch, file)])
-                counts["records"] += batch.num_rows
-                for count in pc.value_counts(pc.list_flatten(batch.column("codes"))).to_pylist():
-                    counts[str(count["values"])] += count["counts"]
+    with ExitStack() as files:
+        stream = files.enter_context(open_private(receipt / "rejected.csv"))
+        names = [_field(header.slice(place, 1)) for place in range(len(header))]
+        if header[0].as_py().startswith("ID"):
+            names[0] = _quoted(header.slice(0, 1))  # a file that begins so is SYLK to Excel, whatever its name
+        _write_lines(stream, encoding, names)
+        workbook = None
+        if len(header) <= MOST_COLUMNS:  # dozens of extracts, each with hundreds of columns of its own, go beyond
+            texts = read_texts("texts.toml")["receipt"]
+            workbook = Workbook(
+                files.enter_context(open_private(receipt / "rejected.xlsx")),
+                texts["sheet"]["da"],
+                header.to_pylist(),
+                texts["too_long"]["da"],
+            )
+            files.enter_context(workbook)
+        for file, extract_id in sources:
+            own = {key: column for key, _, column in _submitted(headers[extract_id])}
+            for table in rejected(extract_id):
+                for batch in table.to_batches(max_chunksize=_SLICE):
+                    submitted = [
+                        batch.column(own[key]) if key in own else pa.nulls(batch.num_rows, pa.string())
+                        for key in columns
+                    ]
+                    cells = [*map(_cells, submitted), *_verdict_cells(batch, file)]
+                    _write_lines(stream, encoding, [_field(column) for column in cells])
+                    if workbook:
+                        workbook.write(cells)
+                    counts["records"] += batch.num_rows
+                    for count in pc.value_counts(pc.list_flatten(batch.column("codes"))).to_pylist():
+                        counts[str(count["values"])] += count["counts"]
     return counts
 
 
@@ -222,8 +259,8 @@ def _union(headers: Sequence[list[tuple[tuple[str, int], str, str]]]) -> dict[tu
     return columns or {(name, -1): name for name in NEEDED_COLUMNS}
 
 
-def _verdict_fields(batch: pa.RecordBatch, file: str) -> list[pa.Array]:
-    """The columns of `RECEIPT_COLUMNS` for a batch of rejected records, as CSV fields."""
+def _verdict_cells(batch: pa.RecordBatch, file: str) -> list[pa.Array]:
+    """The columns of `RECEIPT_COLUMNS` for a batch of rejected records."""
     codes = pc.binary_join(batch.column("codes").cast(pa.list_(pa.string())), " ")
     reasons = pc.binary_join(batch.column("reasons"), " ")
     found = pc.binary_join_element_wise(codes, reasons, "|").dictionary_encode()
@@ -233,9 +270,9 @@ def _verdict_fields(batch: pa.RecordBatch, file: str) -> list[pa.Array]:
     return [
         batch.column("record_no").cast(pa.string()),
         codes,
-        *map(_field, explained),
-        pa.repeat(_field(pa.array([file]))[0], batch.num_rows),
-        _field(batch.column("line")),
+        *map(_cells, explained),
+        _cells(batch.column("line")),
+        pa.repeat(_cells(pa.array([file]))[0], batch.num_rows),
     ]
 
 
@@ -276,7 +313,7 @@ def _explain(combination: str) -> tuple[str, str, str]:
 
 def _write_notices(stream: IO[bytes], encoding: str, kept: Sequence[tuple[str, pa.Table]]) -> None:
     """Write header and records: the notices of each file, which are sorted by code."""
-    _write_lines(stream, encoding, [_field(pa.array([name])) for name in NOTICE_COLUMNS])
+    _write_lines(stream, encoding, [pa.array([name]) for name in NOTICE_COLUMNS])
     for file, rows in kept:
         codes = rows["code"].combine_chunks().dictionary_encode()
         texts = [
@@ -293,7 +330,7 @@ def _write_notices(stream: IO[bytes], encoding: str, kept: Sequence[tuple[str, p
             move,
             pc.binary_join_element_wise(pc.fill_null(meant, ""), fix, ""),
         ]
-        _write_lines(stream, encoding, [_field(column) for column in columns])
+        _write_lines(stream, encoding, [_field(_cells(column)) for column in columns])
 
 
 def _write_lines(stream: IO[bytes], encoding: str, fields: Sequence[pa.Array]) -> None:
@@ -306,17 +343,21 @@ def _write_lines(stream: IO[bytes], encoding: str, fields: Sequence[pa.Array]) -
     stream.write(text if encoding == "utf-8" else str(text, "utf-8").encode(encoding, "backslashreplace"))
 
 
-def _field(column: pa.Array) -> pa.Array:
-    """The texts as CSV fields: one physical line, quoted only where RFC 4180 needs it; null is an empty field.
+def _cells(column: pa.Array) -> pa.Array:
+    """The texts as they stand in a cell that no spreadsheet runs, and on one physical line; null is an empty one.
 
     A line feed, which only JSON and Parquet can hold, becomes its picture: a blank could make an unacceptable value
     acceptable when the receipt comes back.
     """
-    text = harmless(pc.replace_substring(pc.fill_null(column, ""), "\n", LINE_FEED_SYMBOL))
-    characters = bytes(_text_of(text))
+    return harmless(pc.replace_substring(pc.fill_null(column, ""), "\n", LINE_FEED_SYMBOL))
+
+
+def _field(cells: pa.Array) -> pa.Array:
+    """Cells as CSV fields: quoted only where RFC 4180 needs it."""
+    characters = bytes(_text_of(cells))
     if not any(odd in characters for odd in b';"\r'):
-        return text  # nearly every column of every batch, and told faster than by looking at each text
-    return pc.if_else(pc.match_substring_regex(text, '[;"\\r]'), _quoted(text), text)
+        return cells  # nearly every column of every batch, and told faster than by looking at each text
+    return pc.if_else(pc.match_substring_regex(cells, '[;"\\r]'), _quoted(cells), cells)
 
 
 def _quoted(text: pa.Array) -> pa.Array:

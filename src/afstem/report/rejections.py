@@ -12,28 +12,31 @@ import pyarrow.parquet as pq
 from afstem.finding_memory import MEMORY_SCHEMA, recall
 from afstem.intake import FINDING_SCHEMA, ExtractSummary
 from afstem.rules import RULES
+from afstem.schema import described
 from afstem.settings import Actor
 from afstem.staging import RunFolder, read_batches
 
-REJECTION_SCHEMA = pa.schema(
-    [
-        ("run_id", pa.string()),
-        ("actor", pa.string()),
-        ("actor_type", pa.string()),
-        ("extract", pa.string()),
-        ("extract_id", pa.string()),
-        ("record_no", pa.int64()),
-        ("reference", pa.string()),
-        ("cpr_masked", pa.string()),
-        ("cpr_token", pa.string()),
-        ("contact_type", pa.string()),
-        ("value", pa.string()),
-        ("is_primary", pa.bool_()),
-        ("reason", pa.string()),
-        ("suggestion", pa.string()),
-        ("first_seen_run", pa.string()),
-        ("runs_seen", pa.int64()),
-    ]
+REJECTION_SCHEMA = described(
+    pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("actor", pa.string()),
+            ("actor_type", pa.string()),
+            ("extract", pa.string()),
+            ("extract_id", pa.string()),
+            ("record_no", pa.int64()),
+            ("reference", pa.string()),
+            ("cpr_masked", pa.string()),
+            ("cpr_token", pa.string()),
+            ("contact_type", pa.string()),
+            ("value", pa.string()),
+            ("is_primary", pa.bool_()),
+            ("reason", pa.string()),
+            ("suggestion", pa.string()),
+            ("first_seen_run", pa.string()),
+            ("runs_seen", pa.int64()),
+        ]
+    )
 )
 """The columns of each file. ``code`` is the name of the folder, and only that: pandas refuses a dataset whose files
 hold the column of a Hive partition as well."""

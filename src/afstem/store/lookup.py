@@ -197,8 +197,9 @@ def read_finding_memory(connection: Connection, actor: str) -> pa.Table:
     if content is None:
         return MEMORY_SCHEMA.empty_table()
     memory = unpack(content)
-    if len(memory.column_names) < len(MEMORY_SCHEMA):  # written before what is resolved was remembered
-        memory = memory.append_column("resolved_run", pa.nulls(len(memory), pa.string()))
+    for field in MEMORY_SCHEMA:
+        if field.name not in memory.column_names:  # written before so much was remembered
+            memory = memory.append_column(field, pa.nulls(len(memory), field.type))
     return memory
 
 
