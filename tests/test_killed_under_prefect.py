@@ -15,7 +15,7 @@ from test_sample_data import copy_of_sample_data
 from afstem import pipeline
 from afstem.orchestration.store_limit import STORE_LIMIT
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.soak]  # two minutes of waiting
 
 SLOW = """
 [[actor]]
