@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from afstem.finding_memory import Mending, SinceLast
-from afstem.report.build import ReportData, build_report
+from afstem.report.build import build_report
+from afstem.report.contents import ReportData
 from afstem.report.history import keep, past_run, past_runs
 from afstem.report.nights import SUMMARY, ActorNight, Night, read_nights, write_night
 from afstem.report.notices import write_notices

@@ -10,7 +10,8 @@ from report_example import RUN_ID, Example, ExampleActor, ExampleExtract, refusa
 from report_numbers import parse_page, read_page
 
 from afstem.report import charts
-from afstem.report.build import ReportData, build_report
+from afstem.report.build import build_report
+from afstem.report.contents import ReportData
 from afstem.report.do_first import DO_FIRST, ToDo, Why, choose, why_findings
 from afstem.report.nights import SUMMARY, ActorNight, Level, Night, read_nights, usual_levels, write_night
 from afstem.report.pages import write_pages

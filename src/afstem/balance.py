@@ -6,7 +6,7 @@ that step has in hand, and a run that is off by one fails before it commits:
     the file        physical records                                        `intake`
     the verdicts    accepted and rejected, as they are judged               `intake.Tally`
     the outcomes    every outcome and every change, as they are settled     `settlement.Settled`: told everywhere
-    the report      the outcomes it publishes, the findings it publishes    `report.outcomes`, `report.build`
+    the report      the outcomes it publishes, the findings it publishes    `report.outcomes`, `report.agreement`
     the store       the rows of its history, by what they changed           `store.AppliedCounts`
 """
 

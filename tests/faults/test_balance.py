@@ -237,8 +237,8 @@ def without_the_checks(patch: Patch) -> None:
         (balance, "check_balance"),
         (balance, "check_store"),
         (outcomes, "_check"),
-        (build, "_check_balance"),
-        (build, "_check_findings"),
+        (build, "check_manifest"),
+        (build, "check_findings"),
         (receipts, "_check"),
         (intake, "check_physical_records"),
     ):

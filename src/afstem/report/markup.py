@@ -22,8 +22,8 @@ from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUn
 from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
-from afstem.report.build import ActorReport, ReportData
 from afstem.report.charts import SPARK_HEIGHT, SPARK_WIDTH, family_of, spark
+from afstem.report.contents import ActorReport, ReportData
 from afstem.report.do_first import ToDo, Why
 from afstem.report.language import LANGUAGES, Language
 from afstem.report.nights import Level

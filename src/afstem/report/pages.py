@@ -10,12 +10,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from afstem.report.build import Changes, ReportData
 from afstem.report.charts import columns_of_code, stacked_columns
+from afstem.report.contents import ReportData
 from afstem.report.history import PastRun, replace_text
 from afstem.report.language import LANGUAGES, Language
 from afstem.report.markup import check_text, moment_in, render
 from afstem.report.nights import Night
+from afstem.report.told import Changes
 from afstem.schema import Change, ContactType
 
 
