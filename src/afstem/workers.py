@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar
 
 from afstem.arrow_set_up import set_up_memory
 from afstem.discretion import be_discreet
-from afstem.errors import WorkerDied
+from afstem.errors import WorkerDied, told_without_content
 
 Result = TypeVar("Result")
 
@@ -249,6 +249,7 @@ def _data_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[_PAGES_OF_DATA]) * resource.getpagesize()
 
 
+@told_without_content()  # of what gets out of a process, Python prints all
 def _work(pipe: "Connection") -> None:
     """In a worker: do what comes through the pipe, until nothing comes."""
     global _told

@@ -92,7 +92,8 @@ class Runner:
         lines = (self._folder / "functions").read_text().splitlines()
         (self._folder / "functions").unlink()
         shutil.rmtree(job["folder"])
-        return [line for line in dict.fromkeys(lines) if not line.endswith((":console", ":be_discreet"))]
+        keepers = (":console", ":be_discreet", ":told_without_content")
+        return [line for line in dict.fromkeys(lines) if not line.endswith(keepers)]
 
     def leaks(self, command: str, place: str, nth: int, kind: str) -> set[tuple[str, str]]:
         """Where a command told what it should not when one of its functions failed, and what."""
