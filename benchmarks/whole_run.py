@@ -24,7 +24,10 @@ class Case:
 
 
 def measure_case(case: Case, sides: Sequence[Side], rounds: int, *, must_agree: bool = True) -> dict[str, Any]:
-    """A watched round for memory and for what each side says, then timed rounds, the sides in turn: A B A B."""
+    """A watched round for memory and for what each side says, then timed rounds, the sides in turn: A B A B.
+
+    Where there are several sides, each is woken before it is timed.
+    """
     result: dict[str, Any] = {"name": case.name, "sides": {}}
     for side in sides:
         side.copy(case.state, "scratch")
@@ -43,6 +46,8 @@ def measure_case(case: Case, sides: Sequence[Side], rounds: int, *, must_agree: 
     for _ in range(rounds):
         for side in sides:
             side.copy(case.state, "scratch")
+            if len(sides) > 1:
+                side.wake(case.workspace, "scratch")
             timed = side.run(case.workspace, case.reference, "scratch")
             result["sides"][side.name]["wall"].append(timed.wall)
             result["sides"][side.name]["cpu"].append(timed.cpu)
