@@ -17,7 +17,7 @@ LOADED, SECOND, THIRD = "loaded", "second", "third"
 
 
 def measure_nights(nights: Nights, size: Size, folder: Path, rounds: int, *, baseline: bool = True) -> dict[str, Any]:
-    """The cases of a night of a million, on SQLite and on PostgreSQL; the first beside the script unless told not to."""
+    """The cases of a night of a million, on SQLite and PostgreSQL; the first beside the script unless told not to."""
     before, parquet, csv = _nights(nights, size)
     again = nights.in_other_bytes(parquet)
     afstem = Afstem(folder / "afstem")
