@@ -181,8 +181,10 @@ def test_shared_values_are_those_counted_one_by_one(pairs: list[tuple[str | None
     assert counts.tolist() == [expected.get(value, 0) for value, _ in pairs]
     keys = text_keys(values)
     edges = [len(pairs) * part // parts for part in range(parts + 1)]
-    suspected = shared_values.suspects([keys[begin:end] for begin, end in pairwise(edges)])
-    at = np.concatenate([begin + places for begin, places in zip(edges, suspected, strict=False)])
+    crowds = shared_values.Crowds(len(keys))
+    for begin, end in pairwise(edges):
+        crowds.count(keys[begin:end])
+    at = np.concatenate([begin + crowds.suspects(keys[begin:end]) for begin, end in pairwise(edges)])
     assert set(np.flatnonzero(counts)) <= set(at)
     assert (shared_values.citizens_with_value(values.take(pa.array(at)), citizens[at]) == counts[at]).all()
 

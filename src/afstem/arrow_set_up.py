@@ -41,6 +41,12 @@ def set_up_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
+def give_back_memory() -> None:
+    """Give the system what was freed and kept; to be called before a long time in which it is not needed."""
+    with contextlib.suppress(AttributeError):  # another C library has other ways
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def set_up_arrow() -> None:
     """Import PyArrow so; to be called before anything else imports it."""
     set_up_memory()

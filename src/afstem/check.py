@@ -19,7 +19,7 @@ from afstem.masking import tell_file_name
 from afstem.notices import take_notice
 from afstem.rules import SHARED_VALUE
 from afstem.settings import RunSettings, shipped
-from afstem.shared_values import citizens_with_value, suspects
+from afstem.shared_values import Crowds, citizens_with_value
 from afstem.text_bytes import Ints
 from afstem.text_keys import text_keys
 from afstem.workers import count_records, limited, workers
@@ -103,7 +103,9 @@ def _with_shared_value(told: Sequence[tuple[Ints, pa.StringArray]]) -> int:
     """How many records have a value that too many citizens of the file have; ``told`` are the accepted ones."""
     values = pa.chunked_array([values for _, values in told], pa.string()).combine_chunks()
     keys = text_keys(values)
-    [at] = suspects([keys])
+    crowds = Crowds(len(keys))
+    crowds.count(keys)
+    at = crowds.suspects(keys)
     citizens = np.concatenate([np.empty(0, np.int64), *(citizens for citizens, _ in told)])
     return int(np.count_nonzero(citizens_with_value(values.take(pa.array(at)), citizens[at])))
 

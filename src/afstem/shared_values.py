@@ -4,8 +4,6 @@ Counted are pairs of value and citizen, each once: the same number as mobile and
 one citizen's.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -20,20 +18,30 @@ MOST_CITIZENS = 10
 _MOST_BUCKETS = 1 << 22
 
 
-def suspects(parts: Sequence[Keys]) -> list[Ints]:
-    """Where, in each part, a value may be one that too many have: its key lies in a bucket with many rows.
+class Crowds:
+    """Finds values that many rows have, by their keys (`text_keys`) alone: only those are counted exactly.
 
-    Few buckets have, so that what must be counted exactly is little.
+    First every key is counted, into one of many buckets; then each is asked whether its bucket is full. No more than a
+    part of them need be in memory at a time.
     """
-    buckets = _power_of_two(sum(map(len, parts)))
-    shift = np.uint64(64 - buckets.bit_length() + 1)
-    rows = np.zeros(buckets, np.int64)
-    for keys in parts:
-        rows += np.bincount((keys >> shift).view(np.int64), minlength=buckets)
-    full = rows > MOST_CITIZENS
-    if not full.any():
-        return [np.empty(0, np.int64) for _ in parts]
-    return [np.flatnonzero(full[(keys >> shift).view(np.int64)] & (keys != NO_TEXT)) for keys in parts]
+
+    def __init__(self, rows: int) -> None:
+        """``rows``: about how many there will be."""
+        buckets = _power_of_two(rows)
+        self._shift = np.uint64(64 - buckets.bit_length() + 1)
+        self._rows = np.zeros(buckets, np.int64)
+
+    def count(self, keys: Keys) -> None:
+        self._rows += np.bincount(self._bucket(keys), minlength=len(self._rows))
+
+    def suspects(self, keys: Keys) -> Ints:
+        """Where a value may be one that too many have."""
+        if not (full := self._rows > MOST_CITIZENS).any():
+            return np.empty(0, np.int64)
+        return np.flatnonzero(full[self._bucket(keys)] & (keys != NO_TEXT))
+
+    def _bucket(self, keys: Keys) -> Ints:
+        return (keys >> self._shift).view(np.int64)
 
 
 def citizens_with_value(values: pa.StringArray, citizens: Ints) -> Ints:

@@ -14,25 +14,31 @@ from afstem.intake import ExtractSummary, were_read
 from afstem.notices import NOTICE_SCHEMA, notice_rows
 from afstem.reconcile import numbers_and_types
 from afstem.rules import SHARED_VALUE
-from afstem.shared_values import citizens_with_value, suspects
-from afstem.staging import PrivateArrow, RunFolder, read_batches
+from afstem.shared_values import Crowds, citizens_with_value
+from afstem.staging import PrivateArrow, RunFolder, count_rows, read_batches
 
 SHARED_SCHEMA = NOTICE_SCHEMA.append(pa.field("extract_id", pa.string()))
 
 _COLUMNS = ["contact", "value", "record_no", "value_key"]
+_DIFFERING_COLUMNS = ["contact", "value", "value_key"]
 
 
 def notice_shared(folder: RunFolder, extracts: Iterable[ExtractSummary]) -> dict[str, int]:
     """Stage the records of a settled run that have such a value; how many there are, by the ids of the extracts."""
     accepted = [
-        (extract.extract_id, batch)
-        for extract in were_read(extracts)
-        for batch in read_batches(folder.extract(extract.extract_id) / "accepted.arrow", _COLUMNS)
+        (extract.extract_id, folder.extract(extract.extract_id) / "accepted.arrow") for extract in were_read(extracts)
     ]
-    differing = [batch for path in sorted(folder.differing.iterdir()) for batch in read_batches(path)]
-    batches = [*(batch for _, batch in accepted), *differing]
-    places = suspects([batch["value_key"].to_numpy() for batch in batches])
-    suspected = [batch.take(pa.array(at)) for batch, at in zip(batches, places, strict=True)]
+    files = [*accepted, *(("", path) for path in sorted(folder.differing.iterdir()))]
+    crowds = Crowds(sum(count_rows(path) for _, path in files))
+    for _, path in files:
+        for batch in read_batches(path, ["value_key"]):
+            crowds.count(batch["value_key"].to_numpy())
+    of_extract = []
+    suspected = []
+    for extract_id, path in files:
+        for batch in read_batches(path, _COLUMNS if extract_id else _DIFFERING_COLUMNS):
+            of_extract.append(extract_id)
+            suspected.append(batch.take(pa.array(crowds.suspects(batch["value_key"].to_numpy()))))
     if not any(map(len, suspected)):
         return {}
     together = pa.concat_tables([batch.select(["contact", "value"]) for batch in suspected]).combine_chunks()
@@ -41,7 +47,9 @@ def notice_shared(folder: RunFolder, extracts: Iterable[ExtractSummary]) -> dict
     counts = Counter[str]()
     kept = []
     begin = 0
-    for (extract_id, _), batch in zip(accepted, suspected, strict=False):
+    for extract_id, batch in zip(of_extract, suspected, strict=True):
+        if not extract_id:
+            break  # what the store held is counted, and noticed by nobody
         of_batch = citizens[begin : begin + len(batch)]
         begin += len(batch)
         at = np.flatnonzero(of_batch)

@@ -22,7 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
-from afstem.arrow_set_up import set_up_memory
+from afstem.arrow_set_up import give_back_memory, set_up_memory
 from afstem.discretion import be_discreet
 from afstem.errors import WorkerDied, told_without_content
 
@@ -47,9 +47,15 @@ MEMORY_KEPT = 256 * 2**20
 """A worker that has grown more than this by a file gives back what it has freed (`arrow_set_up` has it kept), or each
 hostile file could take as much again as the one before."""
 
+IDLE_SECONDS = 0.05
+MEMORY_KEPT_IDLE = 512 * 2**20
+"""A worker that is larger than this and has had nothing to do for so long gives back what it has freed: a step has
+ended, and the next begins with other data. A night of a million records does not reach it."""
+
 _PR_SET_PDEATHSIG = 1
-_PAGES_OF_DATA = 5
-"""The place of "data + stack" in ``/proc/self/statm``, as proc(5) has it: what RLIMIT_DATA is held against."""
+_PAGES_RESIDENT, _PAGES_OF_DATA = 1, 5
+"""The places of "resident" in ``/proc/self/statm``, as proc(5) has it, and of "data + stack": what RLIMIT_DATA is held
+against."""
 
 _told: "Connection | None" = None
 """In a worker: where it tells what it has done. None elsewhere."""
@@ -241,12 +247,19 @@ def limited(file_bytes: int) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
         if _data_bytes() > held + MEMORY_KEPT:
-            with contextlib.suppress(AttributeError):  # another C library than glibc
-                ctypes.CDLL(None).malloc_trim(0)
+            give_back_memory()
 
 
 def _data_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[_PAGES_OF_DATA]) * resource.getpagesize()
+    return _memory_bytes(_PAGES_OF_DATA)
+
+
+def _resident_bytes() -> int:
+    return _memory_bytes(_PAGES_RESIDENT)
+
+
+def _memory_bytes(place: int) -> int:
+    return int(Path("/proc/self/statm").read_text().split()[place]) * resource.getpagesize()
 
 
 @told_without_content()  # of what gets out of a process, Python prints all
@@ -269,3 +282,5 @@ def _work(pipe: "Connection") -> None:
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for, or Python would print it
             result = error.with_traceback(None)
         pipe.send((result, time.process_time() - begin))
+        if not pipe.poll(IDLE_SECONDS) and _resident_bytes() > MEMORY_KEPT_IDLE:
+            give_back_memory()
