@@ -12,11 +12,10 @@ from afstem.decode import open_extract
 
 pytestmark = pytest.mark.soak
 
+NUMBERS = ["0101901234", "+4520123456", "_x0041_", "  blanks  "]
+"""What a spreadsheet changes when it reads CSV, which no CSV can prevent, but not in the cells of a workbook."""
+
 FORMULAS = [
-    "0101901234",
-    "+4520123456",
-    "_x0041_",
-    "  blanks  ",
     "=1+1",
     "=cmd|' /C calc'!A0",
     '=DDE("soffice";"a.ods";"b")',
@@ -84,18 +83,18 @@ def test_opened_saved_and_sent_again_it_says_what_was_submitted(spreadsheet: Spr
     path = receipt_of(tmp_path, FORMULAS)
     saved = spreadsheet.saved(path, ";")
     assert saved.read_bytes() != path.read_bytes()  # it was written anew
-    assert_says_what_was_submitted(saved)
+    assert_says_what_was_submitted(saved, FORMULAS)
 
 
 def test_the_workbook_saved_as_csv_and_sent_says_what_was_submitted(spreadsheet: Spreadsheet, tmp_path: Path) -> None:
-    path = receipt_of(tmp_path, FORMULAS).with_name("rejected.xlsx")
+    path = receipt_of(tmp_path, [*NUMBERS, *FORMULAS]).with_name("rejected.xlsx")
     assert spreadsheet.formulas(path) == []
-    assert_says_what_was_submitted(spreadsheet.saved(path))
+    assert_says_what_was_submitted(spreadsheet.saved(path), [*NUMBERS, *FORMULAS])
 
 
-def assert_says_what_was_submitted(saved: Path) -> None:
+def assert_says_what_was_submitted(saved: Path, submitted: list[str]) -> None:
     reader = open_extract(saved, saved.name, "utf-8")
     records = pa.concat_tables(reader.batches())
     assert reader.header.names[: len(NAMES)] == NAMES
     for column in ("extra.0", "personnummer", "kontaktdatatype", "kontaktdata", "reference", "extra.1"):
-        assert records[column].to_pylist() == FORMULAS
+        assert records[column].to_pylist() == submitted
