@@ -7,7 +7,6 @@ record, no CPR number, no contact value in parameters, names, logs, results or a
 """
 
 import argparse
-import json
 import os
 import sys
 from datetime import date
@@ -30,6 +29,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
 from afstem import clock, pipeline, taking_in
+from afstem.cli.answering import answer
+from afstem.cli.runs import tell_run
 from afstem.discretion import be_discreet
 from afstem.errors import AfstemError, SourceUnavailable, told_without_content
 from afstem.orchestration.artifacts import Teller
@@ -167,14 +168,15 @@ def main() -> None:
     parser.add_argument("--as-of", type=date.fromisoformat, help="the day to judge by (default: today)")
     parser.add_argument("--dry-run", action="store_true", help="leave the store as it is")
     parser.add_argument("--release", metavar="EXTRACT_ID", action="append", help="let this held extract through")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     asked = parser.parse_args()
     try:
         with temporary_settings(WITHOUT_A_SERVER):
-            summary = reconcile_contacts(asked.config, asked.as_of, None, asked.dry_run, asked.release)
+            summary: Any = reconcile_contacts(asked.config, asked.as_of, None, asked.dry_run, asked.release)
     except AfstemError as error:
         print(f"reconcile: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    print(json.dumps(summary, ensure_ascii=False))
+    answer(summary, asked.json, tell_run)
 
 
 if __name__ == "__main__":

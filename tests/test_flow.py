@@ -33,7 +33,7 @@ def ran(
     """The flow, started from a shell over a copy of the sample data, and recorded by the server whose home is given."""
     workspace = copy_of_sample_data(tmp_path_factory.mktemp("flow") / "workspace")
     pipeline.load_reference(workspace / "afstem.toml", workspace / "reference")
-    command = [sys.executable, FLOW, "--config", workspace / "afstem.toml", "--as-of", AS_OF.isoformat()]
+    command = [sys.executable, FLOW, "--config", workspace / "afstem.toml", "--as-of", AS_OF.isoformat(), "--json"]
     done = subprocess.run(
         command, env=prefect_server.environment, capture_output=True, text=True, timeout=300, check=False
     )

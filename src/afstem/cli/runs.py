@@ -39,7 +39,7 @@ def run(
     request = Request(config=config, as_of=_date(as_of), actors=actors or None, dry_run=dry_run, release=release)
     with progress("records") as advance:
         summary = run_once(request, os.cpu_count() or 1, advance)
-    answer(summary, as_json, _tell_run)
+    answer(summary, as_json, tell_run)
     return DONE if summary["status"] == "completed" else DONE_WITH_REFUSALS
 
 
@@ -52,7 +52,8 @@ def _date(text: str | None) -> date | None:
         raise UsageError(f"--as-of: {text!r} is no date; write it as 2026-11-23") from None
 
 
-def _tell_run(summary: dict[str, Any]) -> None:
+def tell_run(summary: dict[str, Any]) -> None:
+    """What came of a run, in lines for people."""
     outcomes = summary["outcomes"]
     click.echo(
         f"{summary['run_id']}: {summary['status']}{' (dry run: the store is unchanged)' if summary['dry_run'] else ''}"
@@ -134,7 +135,7 @@ def show(run_id: str | None, verify: bool, config: Path, as_json: bool) -> int:
     chosen = [run.run_id for run in past_runs(reports) if run_id in ("latest", run.run_id)]
     if not chosen:
         raise UsageError(f"no such run: {run_id}; 'afstem runs' lists them")
-    answer(summarise_run(manifest_of(reports, chosen[0]), reports), as_json, _tell_run)
+    answer(summarise_run(manifest_of(reports, chosen[0]), reports), as_json, tell_run)
     return DONE
 
 

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from afstem.private_files import read_json, sync
+from afstem.private_files import naming, read_json, sync
 from afstem.schema import Outcome
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,8 @@ def keep(reports: Path, runs: Iterable[PastRun]) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a file in place of the one before; a reader, or a power cut, meets the one or the other."""
     unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_text(text, encoding="utf-8", newline="\n")
+    with naming(unfinished):  # a full disk does not say which file it had no room for
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
     sync(unfinished)
     unfinished.replace(path)
 
