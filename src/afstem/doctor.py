@@ -19,6 +19,8 @@ from typing import Any, Literal
 from afstem import clock, codelist, permissions
 from afstem.decode import is_extract_name
 from afstem.errors import (
+    DONE,
+    DONE_WITH_REFUSALS,
     AfstemError,
     DiskTrouble,
     LoginRefused,
@@ -123,7 +125,7 @@ def verdict(remarks: Iterable[Remark]) -> tuple[Level, int]:
         return "fault", UsageError.exit_code
     if any(level == "fault" for level, _ in levels):
         return "fault", AfstemError.exit_code
-    return ("warning", 3) if any(level == "warning" for level, _ in levels) else ("well", 0)
+    return ("warning", DONE_WITH_REFUSALS) if any(level == "warning" for level, _ in levels) else ("well", DONE)
 
 
 def told(remarks: list[Remark]) -> dict[str, Any]:

@@ -28,6 +28,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 
+DONE, DONE_WITH_REFUSALS = 0, 3
+"""The exit codes of a command that nothing stops (SPEC 7)."""
+
 
 class AfstemError(Exception):
     """Stops the command with one line on standard error; the message says what to do."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from afstem import clock
-from afstem.errors import AfstemError, RunError
+from afstem.errors import DONE, DONE_WITH_REFUSALS, AfstemError, RunError
 from afstem.rules import NOTICE_OF_CODE, RULE_OF_CODE
 from afstem.settings import Settings
 from afstem.store import Store
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 DONE_AT = "afstem_run_success_timestamp_seconds"
 """When the last run was over that did not fail: exit code 0 or 3."""
-
-DONE, DONE_WITH_REFUSALS = 0, 3
 
 Note = Callable[[Callable[[], Mapping[str, Any]], Store], None]
 

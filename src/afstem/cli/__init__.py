@@ -14,9 +14,9 @@ from typing import NoReturn
 import click
 
 from afstem.cli import actor, runs, sample, server, store, upkeep
-from afstem.cli.answering import DONE, DONE_WITH_REFUSALS, tell_trouble
+from afstem.cli.answering import tell_trouble
 from afstem.discretion import be_discreet
-from afstem.errors import AfstemError, UsageError
+from afstem.errors import DONE, DONE_WITH_REFUSALS, AfstemError, UsageError
 from afstem.logs import set_up_logs
 
 __all__ = ["DONE", "DONE_WITH_REFUSALS", "commands", "console", "main"]

@@ -1,4 +1,4 @@
-"""How a command answers: its exit code, what was done on standard output, what went wrong on standard error."""
+"""How a command answers: what was done on standard output, what went wrong on standard error."""
 
 import json
 from collections.abc import Callable
@@ -7,8 +7,6 @@ from typing import Any
 import click
 
 from afstem.logs import are_json, log
-
-DONE, DONE_WITH_REFUSALS = 0, 3
 
 
 def answer(content: dict[str, Any], as_json: bool, tell: Callable[[dict[str, Any]], None]) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from afstem.cli.answering import DONE, answer, tell_trouble
+from afstem.cli.answering import answer, tell_trouble
 from afstem.cli.options import config_option, json_option
+from afstem.errors import DONE
 
 
 @click.command()

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from afstem.arrow_set_up import set_up_arrow
-from afstem.cli.answering import DONE, answer
+from afstem.cli.answering import answer
 from afstem.cli.options import config_option, json_option
-from afstem.errors import UsageError
+from afstem.errors import DONE, UsageError
 
 
 @click.command()
