@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from leak_search import POISONED, Secrets, files_under, has_poison, secrets_of
 from test_cli import in_process
 from whole_run import AS_OF
@@ -52,6 +54,9 @@ COMMANDS = {
     "explain": ["explain", "9155"],
     "verify": ["show", "--verify"],
     "forget": ["forget", "--older-than", "0d", "--json"],
+    "doctor": ["doctor", "--json"],
+    "upgrade": ["store", "upgrade", "--json"],
+    "sign": ["sign", "extract.csv", "--actor", "kommune-a", "--user", "batch", "--key", "signing.pem"],
 }
 
 
@@ -141,6 +146,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     write_workspace(folder, citizens=40, actors=7, dirty=0.25, seed=11)
     pipeline.load_reference(folder / "afstem.toml", folder / "reference")
     shutil.copyfile(next(folder.glob("extracts/*/*.csv")), folder / "extract.csv")
+    (folder / "signing.pem").write_bytes(
+        Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
     pipeline.run(pipeline.Request(folder / "afstem.toml", as_of=AS_OF))
     for extract in folder.glob("extracts/*/*.csv"):
         extract.write_bytes(extract.read_bytes() + b"\r\n")  # the same records, to be judged anew
