@@ -84,9 +84,8 @@ class ReportData:
     checks: tuple[Check, ...]
     levels: Levels
     nights: tuple[Night, ...]
+    """They end with this one; its charts begin with the first of them."""
     deadline: str | None
-
-    """``nights`` end with this one; its charts begin with the first of them."""
 
     @property
     def verdict(self) -> Verdict:
