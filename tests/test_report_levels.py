@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from afstem.report.contents import ReportData
 from afstem.report.do_first import DO_FIRST, ToDo, Why, choose, why_findings
 from afstem.report.nights import SUMMARY, ActorNight, Level, Night, read_nights, usual_levels, write_night
 from afstem.report.pages import write_pages
+from afstem.report.texts import read_texts
 from afstem.report.trust import Check, Verdict, minutes_left, verdict
-from afstem.rules import RULES
+from afstem.rules import Family
 
 MONDAY = date(2026, 11, 23)
 
@@ -198,8 +200,15 @@ def test_compared_with_the_actors_own_level(tmp_path: Path) -> None:
 # --- charts -----------------------------------------------------------------------------------------------------------
 
 
-def test_every_code_has_a_family() -> None:
-    assert all(charts.family_of(rule.code) != charts.OTHER for rule in RULES)
+def test_every_family_has_a_word_and_a_colour() -> None:
+    style = files("afstem").joinpath("report", "templates", "style.css").read_text()
+    for family in (*Family, charts.OTHER):
+        assert family in read_texts("texts.toml")["family"]
+        assert f".f-{family}{{" in style
+
+
+def test_a_code_without_a_rule_is_of_no_family() -> None:
+    assert charts.family_of(9156) == Family.CONTACT
     assert charts.family_of(9999) == charts.OTHER
 
 

@@ -68,6 +68,18 @@ class WhoseMove(StrEnum):
     """Nothing that anybody sends would be accepted, or nothing is wrong."""
 
 
+class Family(StrEnum):
+    """What an error code is about; the report draws the codes of a family together, in this order.
+
+    Contact and identity are for caseworkers, message and access for IT and administration.
+    """
+
+    CONTACT = "contact"
+    IDENTITY = "identity"
+    MESSAGE = "message"
+    ACCESS = "access"
+
+
 @dataclass(frozen=True)
 class Texts:
     """One text in the two languages of the report."""
@@ -86,6 +98,7 @@ class Rule:
 
     code: int
     slug: str
+    family: Family
     predicate: Callable[[Columns], Bools] | None
     silenced_by: tuple[int, ...]
     official: Texts
@@ -238,6 +251,7 @@ RULES = (
     Rule(
         code=1012,
         slug="logon-failed",
+        family=Family.ACCESS,
         predicate=None,
         silenced_by=(),
         official=Texts("", "Logon failed"),
@@ -252,6 +266,7 @@ RULES = (
     Rule(
         code=1013,
         slug="insufficient-permissions",
+        family=Family.ACCESS,
         predicate=None,
         silenced_by=(),
         official=Texts("", "Insufficient permissions"),
@@ -268,6 +283,7 @@ RULES = (
     Rule(
         code=1014,
         slug="malformed-message",
+        family=Family.MESSAGE,
         predicate=is_malformed,
         silenced_by=(),
         official=Texts("", "Failed to validate message"),
@@ -283,6 +299,7 @@ RULES = (
     Rule(
         code=1001,
         slug="no-cpr-number",
+        family=Family.IDENTITY,
         predicate=is_no_cpr_number,
         silenced_by=(1014,),
         official=Texts("", "Invalid cpr"),
@@ -303,6 +320,7 @@ RULES = (
     Rule(
         code=1010,
         slug="unknown-citizen",
+        family=Family.IDENTITY,
         predicate=is_unknown_citizen,
         silenced_by=(1014, 1001),
         official=Texts("", "Unknown cpr"),
@@ -318,6 +336,7 @@ RULES = (
     Rule(
         code=4575,
         slug="not-authorized",
+        family=Family.ACCESS,
         predicate=may_not_write,
         silenced_by=(1014, 1001),
         official=Texts("", "You are not authorized"),
@@ -335,6 +354,7 @@ RULES = (
     Rule(
         code=4405,
         slug="citizen-is-dead",
+        family=Family.IDENTITY,
         predicate=is_dead,
         # Nobody learns about a citizen they may not write (SPEC 4.3): hence 1010 and 4575 here and below.
         silenced_by=(1014, 1001, 1010, 4575),
@@ -351,6 +371,7 @@ RULES = (
     Rule(
         code=9153,
         slug="unknown-contact-type",
+        family=Family.MESSAGE,
         predicate=has_unknown_contact_type,
         silenced_by=(1014,),
         official=Texts("", "The submitted PersonContactDataTypeIdentifier is not a valid codelist value"),
@@ -365,6 +386,7 @@ RULES = (
     Rule(
         code=9155,
         slug="subscribed-email-removed",
+        family=Family.CONTACT,
         predicate=removes_subscribed_email,
         silenced_by=(1014, 1001, 1010, 4575),
         official=Texts(
@@ -386,6 +408,7 @@ RULES = (
     Rule(
         code=9156,
         slug="unacceptable-mobile",
+        family=Family.CONTACT,
         predicate=has_unacceptable(ContactType.MOBILE),
         silenced_by=(1014,),
         official=Texts("Det angivet mobiltelefonnummer er ikke validt", "The submitted mobile phone number is invalid"),
@@ -403,6 +426,7 @@ RULES = (
     Rule(
         code=9157,
         slug="unacceptable-landline",
+        family=Family.CONTACT,
         predicate=has_unacceptable(ContactType.LANDLINE),
         silenced_by=(1014,),
         official=Texts("Det angivet telefonnummer er ikke validt", "The submitted phone number is invalid"),
@@ -420,6 +444,7 @@ RULES = (
     Rule(
         code=9158,
         slug="unacceptable-email",
+        family=Family.CONTACT,
         predicate=has_unacceptable(ContactType.EMAIL),
         silenced_by=(1014,),
         official=Texts("Den angive emailadresse er ikke valid", "The submitted mail address is invalid"),

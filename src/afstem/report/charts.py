@@ -7,21 +7,13 @@ needed, and both are rectangles or one line.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import log10
 
 from afstem.report.nights import Night
-
-FAMILIES: Mapping[str, frozenset[int]] = {
-    "contact": frozenset((9155, 9156, 9157, 9158)),
-    "identity": frozenset((1001, 1010, 4405)),
-    "message": frozenset((1014, 9153)),
-    "access": frozenset((1012, 1013, 4575)),
-}
-"""The error codes by what they are about. Blue families are for caseworkers, orange ones for IT and administration."""
+from afstem.rules import RULE_OF_CODE, Family
 
 OTHER = "other"
-"""The family of an unknown code."""
+"""In place of the family of an unknown code."""
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 480, 190, 52, 20, 8
 TICKS = 4
@@ -51,16 +43,16 @@ class Columns:
     rows: tuple[tuple[Night, Mapping[str, int]], ...]
 
 
-@cache
 def family_of(code: int) -> str:
-    return next((name for name, codes in FAMILIES.items() if code in codes), OTHER)
+    rule = RULE_OF_CODE.get(code)
+    return rule.family if rule else OTHER
 
 
 def stacked_columns(nights: Sequence[Night]) -> Columns:
     """The findings of the nights by family; every Monday gets a label."""
     rows = [(night, _by_family(night)) for night in nights]
     others = [OTHER] if any(OTHER in row for _, row in rows) else []
-    return _columns(rows, (*FAMILIES, *others))
+    return _columns(rows, (*Family, *others))
 
 
 def columns_of_code(nights: Sequence[Night], code: int) -> Columns:
