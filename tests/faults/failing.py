@@ -5,9 +5,9 @@
 reads one job a line on standard input, as JSON, and answers each with a line: the exit code of the command.
 
 A job names the ``words`` of the command, the ``folder`` to run in, and where ``stdout``, ``stderr`` and temporary files
-go. ``functions`` is a file that gets a line for each function of the program that is called, ``fail`` says which of
-them fails: ``place`` (a line of that file), ``nth`` (at which of its calls), ``kind`` (a key of `TROUBLES`) and
-``words``, which stand wherever an exception can hold words.
+go. ``functions`` is a file that gets a line for each function of the program that is called, and another where it is
+called again. ``fail`` says which of them fails: ``place`` (a line of that file), ``nth`` (at which of its calls),
+``kind`` (a key of `TROUBLES`) and ``words``, which stand wherever an exception can hold words.
 
 With ``flow`` the jobs run one after the other in this process, as runs of the Prefect flow with Prefect's own temporary
 API; a job without a folder is a flow that simply fails. With ``naive`` the program is as one would write it first: what
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -166,16 +167,17 @@ TROUBLES: dict[str, Callable[[str], BaseException | None]] = {
 
 
 class Recorder:
-    """Writes down every function of the program that is called, in all threads and forked processes."""
+    """Writes down every function of the program at its first and its second call, in all threads and forked
+    processes."""
 
     def __init__(self, file: Path) -> None:
         self._descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self._seen: set[CodeType] = set()
+        self._calls: Counter[CodeType] = Counter()
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
-        if event == "call" and code not in self._seen:
-            self._seen.add(code)
+        if event == "call" and self._calls[code] < 2:
+            self._calls[code] += 1
             if code.co_filename.startswith((OURS, FLOW)):
                 os.write(self._descriptor, place_of(code).encode() + b"\n")
 
@@ -185,10 +187,18 @@ class Failure:
 
     def __init__(self, place: str, nth: int, kind: str, words: str) -> None:
         self._place, self._left, self._kind, self._words = place, nth, kind, words
+        self._is_place: dict[CodeType, bool] = {}
+        """Kept, because each of the functions that a run calls hundreds of thousands of times is asked about."""
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+        if event != "call":
+            return
         code = frame.f_code
-        if event != "call" or not code.co_filename.startswith((OURS, FLOW)) or place_of(code) != self._place:
+        is_place = self._is_place.get(code)
+        if is_place is None:
+            is_place = code.co_filename.startswith((OURS, FLOW)) and place_of(code) == self._place
+            self._is_place[code] = is_place
+        if not is_place:
             return
         self._left -= 1
         if self._left == 0:

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -87,8 +88,9 @@ class Runner:
         )
         self._jobs = 0
 
-    def functions(self, command: str) -> list[str]:
-        """The functions of the program that a command calls, in the order in which it comes to them.
+    def functions(self, command: str) -> dict[str, int]:
+        """The functions of the program that a command calls, in the order in which it comes to them: 1 for those that
+        it calls once, more for the others.
 
         Not those that keep words in: before they are called, nothing has been read that could be told.
         """
@@ -97,8 +99,9 @@ class Runner:
         lines = (self._folder / "functions").read_text().splitlines()
         (self._folder / "functions").unlink()
         shutil.rmtree(job["folder"])
+        assert lines, f"{command} calls nothing of the program beside these tests"
         keepers = (":console", ":be_discreet", ":told_without_content")
-        return [line for line in dict.fromkeys(lines) if not line.endswith(keepers)]
+        return {place: calls for place, calls in Counter(lines).items() if not place.endswith(keepers)}
 
     def leaks(self, command: str, place: str, nth: int, kind: str) -> set[tuple[str, str]]:
         """Where a command told what it should not when one of its functions failed, and what."""
@@ -174,7 +177,7 @@ def test_whatever_fails_nothing_is_told(runner: Runner) -> None:
     kinds = list(TROUBLES)
     for command, jobs in (("check", len(kinds)), ("run", 2)):
         places = runner.functions(command)
-        for number, place in enumerate(random.Random(1).sample(places, jobs)):
+        for number, place in enumerate(random.Random(1).sample(list(places), jobs)):
             assert runner.leaks(command, place, 1, kinds[number % len(kinds)]) == set(), (command, place)
 
 
@@ -188,12 +191,15 @@ def test_the_control_is_found(naive_runner: Runner) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_function_fails_in_turn(command: str, share: int, runner: Runner) -> None:
     found = {}
+    tried = 0
     kinds = list(TROUBLES)
-    for number, place in enumerate(runner.functions(command)):
+    for number, (place, calls) in enumerate(runner.functions(command).items()):
         if number % SHARES == share:
-            for nth in (1, 2):
+            for nth in range(1, min(calls, 2) + 1):
+                tried += 1
                 if leaks := runner.leaks(command, place, nth, kinds[(number // SHARES + nth) % len(kinds)]):
                     found[place, nth] = leaks
+    print(f"{command}: {tried} calls failed, {len(found)} told something")
     assert found == {}
 
 
