@@ -18,7 +18,7 @@ from afstem.report.nights import SUMMARY, ActorNight, Level, Night, read_nights,
 from afstem.report.pages import write_pages
 from afstem.report.texts import read_texts
 from afstem.report.trust import Check, Verdict, minutes_left, verdict
-from afstem.rules import Family
+from afstem.rules import RULES, Family
 
 MONDAY = date(2026, 11, 23)
 
@@ -135,6 +135,31 @@ def test_mending_counts_records_without_other_findings(tmp_path: Path) -> None:
     numbers = read_page(run / "index.html")
     assert numbers["code.1010.mendable"] == 0
     assert numbers["actor.kommune-3.mendable.9156"] == 3
+
+
+def test_what_follows_from_another_finding_is_mended_with_it(tmp_path: Path) -> None:
+    unknown, not_authorized = (1010, "unknown-citizen"), (4575, "not-authorized")
+    rejected = [
+        refusal(1, "12", unknown, not_authorized),
+        refusal(2, "12", unknown),
+        refusal(3, "12", unknown, not_authorized, (9156, "too-short")),
+        refusal(4, "12", not_authorized),
+        refusal(5, "12", not_authorized, (9156, "too-short")),
+    ]
+    extract = ExampleExtract("kommune-3", "a.csv", "ab" * 32, rejected=rejected)
+    run = Example([ExampleActor("kommune-3", "Lyngsted")], [extract]).write(tmp_path)
+    numbers = read_page(run / "index.html")
+    assert numbers["code.1010.mendable"] == 2
+    assert numbers["code.4575.mendable"] == 1
+    assert numbers["code.9156.mendable"] == 0
+    assert numbers["mendable"] == 3
+
+
+def test_a_rule_that_follows_from_another_follows_from_all_that_can_stand_before_it() -> None:
+    """So where its finding is not primary, it follows."""
+    for place, rule in enumerate(RULES):
+        before = {other.code for other in RULES[:place] if other.predicate} - {*rule.silenced_by}
+        assert rule.follows_from is None or before == {rule.follows_from}
 
 
 # --- trust ------------------------------------------------------------------------------------------------------------

@@ -113,6 +113,8 @@ class Rule:
     """Only the store can tell; an actor that checks its own file does not learn it."""
     about_value: bool = False
     """The finding is about the submitted value, so the rejections may show it (SPEC 6)."""
+    follows_from: int | None = None
+    """A record that has this code too has it for the same cause: what mends that mends this."""
 
 
 @dataclass(frozen=True)
@@ -350,6 +352,7 @@ RULES = (
         ),
         whose_move=WhoseMove.ACCESS,
         needs_citizen=True,
+        follows_from=1010,  # nobody has a relation to a citizen who is not there
     ),
     Rule(
         code=4405,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from afstem.masking import display_value
 from afstem.report import sampling
 from afstem.report.texts import whose_move
-from afstem.rules import WhoseMove
+from afstem.rules import RULES, WhoseMove
 from afstem.sorted_numbers import contains
 
 FINDINGS_AT_ONCE = 131_072
@@ -25,6 +25,8 @@ FINDINGS_AT_ONCE = 131_072
 
 _READ = ["actor", "extract", "extract_id", "record_no", "cpr_masked", "contact_type", "value", "is_primary", "reason"]
 """What the pages need of the rejections dataset besides the code; neither token nor reference."""
+
+_FOLLOW = pa.array([rule.code for rule in RULES if rule.follows_from], pa.int32())
 
 _COUNTED = ["findings", "primary", "extracts", "mendable"]
 
@@ -36,8 +38,8 @@ Item = TypeVar("Item")
 class Counts:
     """How often something was found: ``primary`` counts records it rejected, ``extracts`` whole extracts.
 
-    ``mendable`` are the records that have no other finding: mended, they would be accepted. None is of a code that is
-    nobody's move.
+    ``mendable`` are the records that have no other finding, or only such as follow from it (`Rule.follows_from`):
+    mended, they would be accepted. None is of a code that is nobody's move.
     """
 
     findings: int = 0
@@ -102,11 +104,14 @@ def _counts(code: int, *counts: int) -> Counts:
 
 
 def _several(rejections: Path) -> dict[str, sampling.Ints]:
-    """By extract, the sorted numbers of the records that have more than one finding: each has one that is not primary,
-    and these are few."""
+    """By extract, the sorted numbers of the records that have more than one thing to mend: each has a finding that is
+    not primary, and these are few."""
     numbers: dict[str, list[sampling.Ints]] = {}
     for findings in _batches(rejections, ["extract_id", "record_no", "is_primary"]):
-        for extract_id, further in _by_extract(findings.filter(pc.invert(findings["is_primary"]))):
+        # A rule stands behind the one it follows from, and in a record without that one it is primary.
+        follows = pc.is_in(findings["code"], _FOLLOW)
+        is_further = pc.and_not(pc.invert(findings["is_primary"]), follows)
+        for extract_id, further in _by_extract(findings.filter(is_further)):
             numbers.setdefault(extract_id, []).append(further["record_no"].to_numpy())
     return {extract_id: np.unique(np.concatenate(parts)) for extract_id, parts in numbers.items()}
 
@@ -127,13 +132,14 @@ def _run_lengths(ids: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 
 def _mendable(findings: pa.Table, several: Mapping[str, sampling.Ints]) -> pa.Array:
-    """Whether each finding is the only one of its record."""
+    """Whether each finding is the one that its record needs mended."""
     alone = []
     for extract_id, of_extract in _by_extract(findings):
         record_no = pc.fill_null(of_extract["record_no"], 0).to_numpy()
         others = several.get(extract_id)
         alone.append(np.ones(len(record_no), bool) if others is None else ~contains(others, record_no))
-    return pc.and_(pa.array(np.concatenate(alone) if alone else np.empty(0, bool)), pc.is_valid(findings["record_no"]))
+    of_record = pc.and_(findings["is_primary"], pc.is_valid(findings["record_no"]))
+    return pc.and_(pa.array(np.concatenate(alone) if alone else np.empty(0, bool)), of_record)
 
 
 def _tally(findings: pa.Table, several: Mapping[str, sampling.Ints]) -> pa.Table:
