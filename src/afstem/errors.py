@@ -93,7 +93,11 @@ class DiskTrouble(RunError):
         """What a disk has refused; None for an `OSError` of another kind."""
         if error.errno not in _REMEDIES:
             return None
-        return cls(str(PurePath(os.fsdecode(error.filename)).parent) if error.filename else "a disk", error.errno)
+        if not error.filename:
+            return cls("a disk", error.errno)
+        path = os.fsdecode(error.filename)
+        is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where it may not look
+        return cls(path if is_folder else str(PurePath(path).parent), error.errno)
 
     @staticmethod
     def remedy(error: OSError) -> str | None:

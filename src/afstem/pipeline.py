@@ -213,14 +213,15 @@ def begin_report(run: Run) -> Callable[[], None]:
     What was found, and what became of every record, are written side by side: neither needs the other.
     """
     reports, run_id = run.settings.reports, run.plan.run_id
-    folder = publication.begin(reports, run_id)
+    publication.begin(reports, run_id)
     parts = [run.workers.begin(part, run.folder.path) for part in (report_findings, report_records)]
 
     def finish() -> None:
         for is_written in parts:
             is_written()
         run.workers.let_go()  # to give back so much memory takes as long as half a commit
-        seal_report(folder, run.manifest(), run.token_key)
+        with publication.building(reports, run_id) as folder:
+            seal_report(folder, run.manifest(), run.token_key)
         publication.finish(reports, run_id)
 
     return finish

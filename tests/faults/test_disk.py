@@ -64,6 +64,8 @@ REFUSED = {
     "reports full": ("write .*/reports/.*html", "ENOSPC", "reports"),
     "reports read-only": ("mkdir .*/reports/", "EROFS", "reports"),
     "reports broken": ("fsync .*/reports/", "EIO", "reports"),
+    "manifest without room": ("write .*/reports/.*/run.json", "ENOSPC", "reports"),
+    "working folder broken": ("fsync .*/disturbed$", "EIO", "."),
     "publishing refused": ("rename .*/reports/.prepared", "ENOSPC", "reports"),
 }
 """The call that fails, how, and the folder that must be told."""
@@ -74,6 +76,17 @@ def test_a_disk_that_refuses(refused: str, workspace: Workspace, baselines: Base
     call, error, place = REFUSED[refused]
     done = workspace.attempt(1, 0, serial=True, plant=[["planted:fail", {"text": call, "error": error}]])
     assert troubles(done, str(workspace.folder / place)) == []
+    assert half_written(workspace) == []
+    workspace.complete(1, 1)
+    assert baselines.differences(workspace, AGAIN) == []
+
+
+@pytest.mark.parametrize("page", ["index.en.html", "index.html", "runs.json"])
+def test_a_list_of_runs_that_cannot_be_published_waits(page: str, workspace: Workspace, baselines: Baselines) -> None:
+    refused = ["planted:fail", {"text": f"re(name|place) .*/reports/.history-[^/]*/{page} ", "error": "ENOSPC"}]
+    done = workspace.attempt(1, 0, serial=True, plant=[refused])
+    assert done.returncode in DONE
+    assert "the history of runs" in done.stderr
     assert half_written(workspace) == []
     workspace.complete(1, 1)
     assert baselines.differences(workspace, AGAIN) == []

@@ -21,12 +21,10 @@ SYNCED_AT_ONCE = 8
 """A disk that is asked to write many small files at the same time does it in few strokes."""
 
 
-def begin(reports: Path, run_id: str) -> Path:
-    """The hidden folder in which a run's report is built, new; an earlier attempt is thrown away."""
+def begin(reports: Path, run_id: str) -> None:
+    """Make the hidden folder in which a run's report is built; an earlier attempt is thrown away."""
     discard(reports, run_id)
-    folder = _unfinished(reports, run_id)
-    folder.mkdir(parents=True)
-    return folder
+    _unfinished(reports, run_id).mkdir(parents=True)
 
 
 @contextmanager
@@ -71,13 +69,15 @@ def publish(reports: Path, run_id: str) -> Path:
         (reports / f"{PREPARED}{run_id}").rename(final)
         sync(reports)
     history = reports / f"{HISTORY}{run_id}"
-    if not history.exists():
-        list_runs(reports)
-        return final
     with _history_can_wait(reports):
-        for page in sorted(history.iterdir()):
-            page.replace(reports / page.name)
-        history.rmdir()
+        if history.exists():
+            for page in sorted(history.iterdir()):
+                page.replace(reports / page.name)
+        else:
+            _write_history(reports, past_runs(reports))
+        for told in reports.glob(f"{HISTORY}*"):  # this one, and those of runs whose list had to wait
+            if (reports / told.name.removeprefix(HISTORY)).exists():
+                remove_folder(told)
     return final
 
 
