@@ -130,9 +130,12 @@ def what_is_expected(expected: reference.Expected) -> Happened:
 
 
 def read_store(workspace: Path) -> tuple[dict[Any, Any], set[Any]]:
-    """``contacts`` and ``contact_history`` as anybody would read them with SQL (SPEC 5.2)."""
+    """``contacts`` and ``contact_history`` as anybody would read them with SQL (SPEC 5.2), as of one moment."""
     engine = sa.create_engine(load_settings(workspace / "afstem.toml").store_url, poolclass=sa.NullPool)
     with engine.connect() as connection:
+        # Or a run that commits between the two is seen in the second only.
+        is_sqlite = connection.dialect.name == "sqlite"
+        connection.execute(sa.text("BEGIN" if is_sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         contacts = {
             (number, contact_type): (value, instant(registered_at), actor)
             for number, contact_type, value, registered_at, actor in connection.execute(
