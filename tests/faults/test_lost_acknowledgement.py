@@ -301,7 +301,7 @@ def test_control_a_commit_without_an_answer_is_not_one_that_failed(
     server: Server, prepared: Prepared, expected: tuple[u.Behind, u.Behind], tmp_path: Path
 ) -> None:
     workspace, database = copy(server, prepared, tmp_path)
-    plant = ["test_lost_acknowledgement:believe_that_it_failed", {}]
+    plant = [["test_lost_acknowledgement:believe_that_it_failed", {}]]
     done = lose(server, workspace, database, "cut after", plant=plant)
     assert "said that nothing was changed, but it was" in what_is_wrong(done, workspace, expected)
     server.drop(database)
