@@ -33,12 +33,19 @@ import pyarrow.parquet as pq
 DEEPEST = 4
 """So many wrappings within each other are undone."""
 
+SHORTEST = 8
+"""So many octets a phone number has, the shortest secret; fewer hold none, and nothing packed that does."""
+
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _DIGIT_RUN = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){7,}")
 # Eight digits by themselves, perhaps in pairs: any eight of a longer run are some phone number too often.
 _PHONE = re.compile(r"(?<![0-9])(?:(?:00|[+])?45[ \xa0-]{0,2})?([0-9](?:[ \xa0-]{0,2}[0-9]){7})(?![0-9])")
+# What could be a run is found first, by its characters alone, which is ten times as quick.
+_BASE64_PLACE = re.compile(rb"[A-Za-z0-9+/_\r\n-]{10,}")
 _BASE64_RUN = re.compile(rb"(?:[A-Za-z0-9+/_-]\r?\n?){10,}")
+_HEX_PLACE = re.compile(rb"[0-9A-Fa-f :\\x,]{16,}")
 _HEX_RUN = re.compile(rb"(?:[0-9A-Fa-f]{2}[ :]?){8,}|(?:\\?0?x[0-9A-Fa-f]{2},? ?){8,}")
+_PRINTABLE = bytes((*b"\0\t\n\r", *range(32, 127)))
 _ESCAPE = re.compile(r"\\(?:u\{?|x|U0000)([0-9A-Fa-f]{2,4})\}?")
 
 
@@ -164,17 +171,21 @@ def _unwrapped(content: bytes) -> Iterator[bytes]:
         yield from _if_changed(content, b" " + quopri.decodestring(content))
     if b"&" in content:
         yield from _if_changed(content, b" " + html.unescape(content.decode("utf-8", "replace")).encode())
-    for run in set(_BASE64_RUN.findall(content)):
+    for run in _runs(_BASE64_PLACE, _BASE64_RUN, content):
         joined = re.sub(rb"\s", b"", run).replace(b"-", b"+").replace(b"_", b"/")
         for begin in range(4):
             part = joined[begin:]
             part = part[: len(part) // 4 * 4 if len(part) % 4 == 1 else len(part)]
             yield from _if_told(base64.b64decode(part + b"=" * (-len(part) % 4)))
-    for run in set(_HEX_RUN.findall(content)):
+    for run in _runs(_HEX_PLACE, _HEX_RUN, content):
         digits = re.sub(rb"\\?0?x|[^0-9A-Fa-f]", b"", run)
         for begin in range(2):
             part = digits[begin:]
             yield from _if_told(bytes.fromhex(part[: len(part) // 2 * 2].decode()))
+
+
+def _runs(place: re.Pattern[bytes], run: re.Pattern[bytes], content: bytes) -> set[bytes]:
+    return set().union(*(run.findall(found) for found in set(place.findall(content))))
 
 
 def _if_changed(before: bytes, after: bytes) -> Iterator[bytes]:
@@ -184,13 +195,15 @@ def _if_changed(before: bytes, after: bytes) -> Iterator[bytes]:
 
 def _if_told(content: bytes) -> Iterator[bytes]:
     """What was decoded, if it could be something: a text or something packed, and not noise."""
+    if len(content) < SHORTEST:
+        return
     if _is_printable(content, 0.6) or content.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK", b"\x78")):
         yield content
 
 
 def _is_printable(content: bytes, share: float) -> bool:
     sample = content[:2000]
-    return sum(32 <= octet < 127 or octet in b"\r\n\t\0" for octet in sample) >= share * len(sample)
+    return len(sample) - len(sample.translate(None, _PRINTABLE)) >= share * len(sample)
 
 
 def _unpacked(content: bytes) -> Iterator[bytes]:
