@@ -126,7 +126,10 @@ class Workspace:
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
-        (self.folder / "afstem.toml").write_text(f'[store]\nurl = "{self.store_url}"\n[paths]\nlanding = "landing"\n')
+        never_held = "[hold]\nmin_records = 1000000\n"  # which the model does not know (SPEC 5.4)
+        (self.folder / "afstem.toml").write_text(
+            f'[store]\nurl = "{self.store_url}"\n[paths]\nlanding = "landing"\n{never_held}'
+        )
         (self.folder / "actors.toml").write_text(
             "".join(
                 f'[[actor]]\nid = "{actor}"\nname = "{actor}"\ntype = "star"\nsource = "{actor}"\n'

@@ -111,7 +111,7 @@ class Nights(RuleBasedStateMachine):
     @rule(
         target=extracts,
         actors=st.lists(st.sampled_from(sorted(ACTORS)), min_size=1, max_size=4),
-        records=st.integers(1, 99),  # of more it could be held (SPEC 5.4), which the model does not know
+        records=st.integers(1, 99),
         seed=st.integers(0, 2**32),
         form=FORMS,
     )

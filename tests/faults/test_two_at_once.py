@@ -24,6 +24,7 @@ from sqlalchemy import make_url
 from whole_run import read_store
 
 from afstem import pipeline
+from afstem.arrow_set_up import set_up_memory
 from afstem.errors import AfstemError, RunError, StoreBusy, UsageError
 from afstem.staging import RunFolder
 from afstem.store import Store, connection
@@ -36,6 +37,7 @@ APART = 0.4
 
 PATIENCE = 300
 
+set_up_memory()  # as a command does; the one server of this process is also that of other tests' workers
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["afstem.pipeline", "afstem.report.pages", "psycopg", "sqlalchemy.dialects.postgresql"])
 
