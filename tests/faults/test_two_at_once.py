@@ -153,9 +153,11 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     workspace = Workspace(folder / "workspace", url)
     chance = random.Random(7)
     new = {}
-    for actor in ACTORS:
+    for number, actor in enumerate(ACTORS):
         lines = (line for line in any_lines(chance, 60) if line.registered_at)
-        earlier = (replace(line, registered_at=line.registered_at - timedelta(days=30)) for line in lines)
+        # No two actors at one time: there the first pull would decide, and a run that is killed may have pulled some.
+        ago = timedelta(days=30, seconds=number)
+        earlier = (replace(line, registered_at=line.registered_at - ago) for line in lines)
         extract = Extract(tuple(earlier), "csv", actor)
         workspace.deliver(actor, extract)
         new[actor, actor] = extract
