@@ -27,6 +27,7 @@ _READ = ["actor", "extract", "extract_id", "record_no", "cpr_masked", "contact_t
 """What the pages need of the rejections dataset besides the code; neither token nor reference."""
 
 _FOLLOW = pa.array([rule.code for rule in RULES if rule.follows_from], pa.int32())
+"""What is never to be mended by itself, where it is not the primary finding of a record."""
 
 _COUNTED = ["findings", "primary", "extracts", "mendable"]
 
@@ -109,9 +110,8 @@ def _several(rejections: Path) -> dict[str, sampling.Ints]:
     numbers: dict[str, list[sampling.Ints]] = {}
     for findings in _batches(rejections, ["extract_id", "record_no", "is_primary"]):
         # A rule stands behind the one it follows from, and in a record without that one it is primary.
-        follows = pc.is_in(findings["code"], _FOLLOW)
-        is_further = pc.and_not(pc.invert(findings["is_primary"]), follows)
-        for extract_id, further in _by_extract(findings.filter(is_further)):
+        is_no_more = pc.or_(findings["is_primary"], pc.is_in(findings["code"], _FOLLOW))
+        for extract_id, further in _by_extract(findings.filter(pc.invert(is_no_more))):
             numbers.setdefault(extract_id, []).append(further["record_no"].to_numpy())
     return {extract_id: np.unique(np.concatenate(parts)) for extract_id, parts in numbers.items()}
 

@@ -74,7 +74,7 @@ def publish(reports: Path, run_id: str) -> Path:
             for page in sorted(history.iterdir()):
                 page.replace(reports / page.name)
         else:
-            _write_history(reports, past_runs(reports))
+            list_runs(reports)
         for told in reports.glob(f"{HISTORY}*"):  # this one, and those of runs whose list had to wait
             if (reports / told.name.removeprefix(HISTORY)).exists():
                 remove_folder(told)
