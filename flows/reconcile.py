@@ -126,9 +126,9 @@ def reconcile_contacts(
         release: Let these held extracts through: ids, as the summary of the run that held them tells. One that is not
             held stops the run.
     """
-    be_discreet()  # Prefect logs what goes wrong, and keeps the log
     log = get_run_logger()
     with told_without_content():
+        be_discreet()  # Prefect logs what goes wrong, and keeps the log
         chosen = as_ids("actors", actors) or None
         request = pipeline.Request(as_path("config", config), as_of, chosen, dry_run, as_ids("release", release))
         with (

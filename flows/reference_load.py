@@ -26,11 +26,12 @@ def load_reference_data(config: ConfigPath = "afstem.toml", folder: FolderPath =
         folder: The folder with citizens, relations, subscriptions, contacts (.csv or .parquet). A relative one starts
             at the configuration's own folder. A file that is not there leaves its table as it is.
     """
-    be_discreet()
     log = get_run_logger()
-    with told_without_content(), one_at_a_time():
-        chosen = as_path("config", config)
-        loaded = pipeline.load_reference(chosen, chosen.parent / as_path("folder", folder))
+    with told_without_content():
+        be_discreet()
+        with one_at_a_time():
+            chosen = as_path("config", config)
+            loaded = pipeline.load_reference(chosen, chosen.parent / as_path("folder", folder))
     log.info("%s", ", ".join(f"{name}: {count:,} loaded" for name, count in loaded.items()))
     create_table_artifact([{"table": name, "rows": count} for name, count in loaded.items()], "reference-load")
     return loaded

@@ -36,7 +36,7 @@ DEEPEST = 4
 SHORTEST = 8
 """So many octets a phone number has, the shortest secret; fewer hold none, and nothing packed that does."""
 
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 _DIGIT_RUN = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){7,}")
 # Eight digits by themselves, perhaps in pairs: any eight of a longer run are some phone number too often.
 _PHONE = re.compile(r"(?<![0-9])(?:(?:00|[+])?45[ \xa0-]{0,2})?([0-9](?:[ \xa0-]{0,2}[0-9]){7})(?![0-9])")
@@ -100,18 +100,19 @@ class Secrets:
 
     def _in_text(self, text: str) -> set[str]:
         if not text.isascii():
-            text = _NOT_ASCII.sub(lambda match: _plain(match[0]), text)
+            for character in set(text):
+                if character > "\x7f" and (plain := _plain(character)) != character:
+                    text = text.replace(character, plain)
+        # Whatever stands between the digits: quick, and seldom so.
+        digits = text.encode("utf-8", "surrogatepass").translate(None, _NO_DIGITS).decode()
         found = set()
-        # Whatever the length of a text, each of its places is looked up, not each secret searched for.
-        spelt = set(_DIGIT_RUN.findall(text))
-        runs = {re.sub("[^0-9]", "", run) for run in spelt}
-        lengths = {len(spelling) for spelling in self._of_digits}
-        for run in runs:
-            places = ((begin, begin + length) for length in lengths for begin in range(len(run) - length + 1))
-            found |= {self._of_digits[run[begin:end]] for begin, end in places if run[begin:end] in self._of_digits}
-        # A phone number is part of such a run, and what stands before and after a run is no digit.
-        numbers = {re.sub("[^0-9]", "", match[1]) for run in spelt for match in _PHONE.finditer(run)}
-        found |= numbers & self.phones
+        if any(spelling in digits for spelling in (*self._of_digits, *self.phones)):
+            runs = set(_DIGIT_RUN.findall(text))
+            digits = re.sub("[^0-9x]+", "", "x".join(runs))
+            found |= {number for spelling, number in self._of_digits.items() if spelling in digits}
+            # A phone number is part of such a run, and what stands before and after a run is no digit.
+            numbers = {re.sub("[^0-9]", "", match[1]) for run in runs for match in _PHONE.finditer(run)}
+            found |= numbers & self.phones
         if "@" in text:
             small = text.lower()
             for at in (match.start() for match in re.finditer("@", small)):
@@ -145,18 +146,19 @@ def _plain(character: str) -> str:
     return unicodedata.normalize("NFKC", character) if digit is None else str(digit)
 
 
-def _texts(content: bytes) -> Iterator[str]:
+def _texts(content: bytes) -> set[str]:
     text = content.decode("utf-8", "replace")
-    yield text
+    texts = {text}
     if b"\0" in content:
-        yield content.replace(b"\0", b"").decode("utf-8", "replace")  # UTF-16 and UTF-32 of what is ASCII
+        texts.add(content.replace(b"\0", b"").decode("utf-8", "replace"))  # UTF-16 and UTF-32 of what is ASCII
     if "&" in text:
         text = html.unescape(text)
-        yield text
+        texts.add(text)
     if "<" in text:
-        yield re.sub("<[^>]*>", "", text)
+        texts.add(re.sub("<[^>]*>", "", text))
     if "\\" in text:
-        yield _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text)
+        texts.add(_ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text))
+    return texts
 
 
 def _unwrapped(content: bytes) -> Iterator[bytes]:
