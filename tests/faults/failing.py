@@ -165,6 +165,9 @@ TROUBLES: dict[str, Callable[[str], BaseException | None]] = {
 
 # --- watching functions -----------------------------------------------------------------------------------------------
 
+Watcher = Callable[[FrameType, str, Any], None]
+"""What is called at each call of a function, and watches nothing within it; it may raise."""
+
 
 class Recorder:
     """Writes down every function of the program at its first and its second call, in all threads and forked
@@ -176,46 +179,42 @@ class Recorder:
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
-        if event == "call" and self._calls[code] < 2:
+        if self._calls[code] < 2:
             self._calls[code] += 1
             if code.co_filename.startswith((OURS, FLOW)):
                 os.write(self._descriptor, place_of(code).encode() + b"\n")
 
 
-class Failure:
-    """Raises at one call of one function."""
+def failing(place: str, nth: int, kind: str, words: str) -> Watcher:
+    """What raises at one call of one function."""
+    left = nth
+    others: dict[int, CodeType] = {}
+    """By their identity, for a code object is hashed with all that is in it, and some are called a million times."""
 
-    def __init__(self, place: str, nth: int, kind: str, words: str) -> None:
-        self._place, self._left, self._kind, self._words = place, nth, kind, words
-        self._is_place: dict[CodeType, bool] = {}
-        """Kept, because each of the functions that a run calls hundreds of thousands of times is asked about."""
-
-    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        if event != "call":
-            return
+    def watch_call(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal left
         code = frame.f_code
-        is_place = self._is_place.get(code)
-        if is_place is None:
-            is_place = code.co_filename.startswith((OURS, FLOW)) and place_of(code) == self._place
-            self._is_place[code] = is_place
-        if not is_place:
+        if id(code) in others:
             return
-        self._left -= 1
-        if self._left == 0:
-            trouble = TROUBLES[self._kind](self._words)
-            if trouble is not None:
-                raise trouble
+        if not (code.co_filename.startswith((OURS, FLOW)) and place_of(code) == place):
+            others[id(code)] = code
+            return
+        left -= 1
+        if left == 0 and (trouble := TROUBLES[kind](words)) is not None:
+            raise trouble
+
+    return watch_call
 
 
 def watch(job: dict[str, Any]) -> None:
-    """From here on, in this thread and those that it starts."""
-    watcher: Failure | Recorder | None = None
+    """From here on, in this thread and those that it starts, at each call of a function."""
+    watcher: Watcher | None = None
     if "fail" in job:
-        watcher = Failure(**job["fail"])
+        watcher = failing(**job["fail"])
     elif "functions" in job:
         watcher = Recorder(Path(job["functions"]))
-    threading.setprofile(watcher)
-    sys.setprofile(watcher)
+    threading.settrace(watcher)
+    sys.settrace(watcher)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -276,8 +275,8 @@ def run_flows() -> None:
             except BaseException as error:  # noqa: BLE001 - whatever was injected
                 told = type(error).__name__
             finally:
-                sys.setprofile(None)
-                threading.setprofile(None)
+                sys.settrace(None)
+                threading.settrace(None)
             print(f"done: {told}", flush=True)
 
 
