@@ -215,3 +215,23 @@ def untouched(whole: Happened) -> list[Any]:
     """The verdicts on all actors but star; who wins is another matter, for star competes with them."""
     records = [(*record[:4], record[5]) for record in whole.records if record[0] != "star"]
     return [[extract for extract in whole.extracts if extract[0] != "star"], records]
+
+
+LISTENER = """
+    import operator
+    from afstem.workers import count_records, workers
+    def listen(records):
+        raise trouble
+    with workers(1, "fork", listen) as beside:
+        for trouble in (BrokenPipeError(), ValueError()):
+            try:
+                beside.call(count_records, 7)
+            except type(trouble):
+                print(beside.call(operator.add, 2, 3))
+"""
+
+
+def test_who_listens_in_vain_keeps_nobody_waiting_and_gives_no_other_its_answer() -> None:
+    with script(LISTENER) as process:
+        out, err = process.communicate(timeout=60)
+    assert (out, err, process.returncode) == ("5\n5\n", "", 0)

@@ -165,15 +165,32 @@ class _Worker:
         if self._process is None:
             self.start()
         try:
-            self._pipe.send((function, arguments))
-            while isinstance(told := self._pipe.recv(), int):
+            self._ask(function, arguments)
+            while isinstance(told := self._hear(), int):
                 on_records(told)
-        except (EOFError, OSError):
-            self._process.join()
-            exit_code = self._process.exitcode
+        except BaseException:
+            # Whatever it has still to tell would be taken for the answer to what it is asked next.
+            self._process.kill()
             self.stop()
-            raise WorkerDied(-exit_code if exit_code < 0 else None) from None
+            raise
         return told
+
+    def _ask(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        try:
+            self._pipe.send((function, arguments))
+        except OSError:
+            raise self._death() from None
+
+    def _hear(self) -> Any:
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            raise self._death() from None
+
+    def _death(self) -> WorkerDied:
+        self._process.join()
+        exit_code = self._process.exitcode
+        return WorkerDied(-exit_code if exit_code < 0 else None)
 
     def let_go(self) -> None:
         """Let the process end once it has done what it was asked, without waiting for it."""
