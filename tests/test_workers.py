@@ -235,3 +235,20 @@ def test_who_listens_in_vain_keeps_nobody_waiting_and_gives_no_other_its_answer(
     with script(LISTENER) as process:
         out, err = process.communicate(timeout=60)
     assert (out, err, process.returncode) == ("5\n5\n", "", 0)
+
+
+NO_PROCESS = """
+    import multiprocessing.process as processes
+    from afstem.workers import workers
+    def no_process(_):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    with workers(1, "forkserver") as beside:
+        processes.BaseProcess.start = no_process
+        beside.call(print)
+"""
+
+
+def test_a_process_that_cannot_be_started_is_told_as_what_it_is() -> None:
+    with script(NO_PROCESS) as process:
+        err = process.communicate(timeout=60)[1]
+    assert err.splitlines()[-1] == "BlockingIOError: [Errno 11] Resource temporarily unavailable"

@@ -153,10 +153,11 @@ class _Worker:
 
     def start(self) -> None:
         context: Any = multiprocessing.get_context(self._method)
-        self._pipe, other_end = context.Pipe()
-        self._process = context.Process(target=_work, args=(other_end,), daemon=True)
-        self._process.start()
+        pipe, other_end = context.Pipe()
+        process = context.Process(target=_work, args=(other_end,), daemon=True)
+        process.start()
         other_end.close()  # so that the process's end is the only one, and its death the end of the pipe
+        self._pipe, self._process = pipe, process
 
     def call(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], on_records: Callable[[int], None]
